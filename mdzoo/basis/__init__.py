@@ -1,0 +1,1 @@
+"""Functions of one distance or one direction: cutoffs, radial functions, harmonics, couplings."""

@@ -1,0 +1,67 @@
+"""What surrounds an atom, in numbers: the interface of every descriptor."""
+
+import torch
+from torch import Tensor, nn
+
+from mdzoo.graph import Graph
+
+
+class Descriptor(nn.Module):
+    """Features of the neighbourhood of each atom.
+
+    A descriptor whose features are functions of sums over edges splits into `density` and `contract`:
+
+        A_i = sum_j u(r_ij, s_i, s_j),    B_i = contract(A_i)
+
+    and sets `has_density`; what has no density implements `forward` alone. Features are given for the atoms up to the
+    last centre, `n = centers[-1] + 1`; the atoms behind it have no edges, and their features are those of an empty
+    neighbourhood (zero density).
+
+    Attributes: `cutoff` (Angstrom), `n_species`, `n_features`, `n_channels` (C, columns of A), `smoothness` (continuous
+    derivatives at the cutoff that the class promises).
+    """
+
+    cutoff: float
+    n_species: int
+    n_features: int
+    n_channels: int
+    smoothness: int
+    has_density: bool
+
+    def __init__(self, cutoff: float, n_species: int) -> None:
+        super().__init__()
+        if not float(cutoff) > 0.0:
+            raise ValueError(f"`cutoff` must be positive (Angstrom), got {cutoff}; give the radius of the neighbourhood")
+        if int(n_species) < 1:
+            raise ValueError(f"`n_species` must be at least 1, got {n_species}; give the number of elements of the data")
+        self.cutoff = float(cutoff)
+        self.n_species = int(n_species)
+        self.n_features = 0
+        self.n_channels = 0
+        self.smoothness = 0
+        self.has_density = True
+
+    def density(self, graph: Graph) -> Tensor:
+        """Return A, (n, C): a sum over the edges of each centre."""
+        raise NotImplementedError
+
+    def contract(self, density: Tensor) -> Tensor:
+        """Return the features B(A), (n, F), of the density (n, C)."""
+        raise NotImplementedError
+
+    def contract_with(self, density: Tensor, theta: Tensor) -> Tensor:
+        """Return `B(A) @ theta`, (n,), for weights (F,), without forming the features where a descriptor knows how."""
+        return self.contract(density) @ theta
+
+    def forward(self, graph: Graph) -> Tensor:
+        """Return the features, (n, F)."""
+        return self.contract(self.density(graph))
+
+    def labels(self) -> list[str]:
+        """Return the name of each feature, with its quantum numbers; used by priors, plots and messages."""
+        raise NotImplementedError
+
+    def isolated(self, like: Tensor) -> Tensor:
+        """Return the features of an atom without neighbours, one row for each species, in the dtype of `like`."""
+        zero = torch.zeros([self.n_species, self.n_channels], dtype=like.dtype, device=like.device)
+        return self.contract(zero)

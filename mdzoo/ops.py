@@ -1,0 +1,39 @@
+"""How rows are summed: the one segmented sum, and the padded layout that turns it into a batched matrix product."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+
+def segment_sum(rows: Tensor, index: Tensor, n_segments: int) -> Tensor:
+    """Return `out[s] = sum of rows[e] over all e with index[e] == s`, (n_segments, ...); segments may be empty."""
+    out = torch.zeros([n_segments] + list(rows.shape[1:]), dtype=rows.dtype, device=rows.device)
+    return out.index_add(0, index, rows)
+
+
+class Padding(NamedTuple):
+    """Where each edge stands in a (n, J) table of the n atoms that have edges and their up to J neighbours."""
+
+    n: int  # atoms up to the last centre; those behind it have no edges
+    width: int  # J, the largest number of neighbours
+    slots: Tensor  # (E,) position of each edge in the flattened table
+
+
+def padding(centers: Tensor) -> Padding:
+    """Lay edges, sorted by centre, into a (n, J) table."""
+    if centers.numel() == 0:
+        return Padding(0, 0, centers)
+    n = int(centers[-1]) + 1
+    starts = torch.searchsorted(centers.contiguous(), torch.arange(n + 1, device=centers.device))
+    width = int((starts[1:] - starts[:-1]).max())
+    slots = torch.arange(centers.numel(), device=centers.device) + (
+        centers * width - starts[centers]
+    )
+    return Padding(n, width, slots)
+
+
+def pad(rows: Tensor, layout: Padding, fill: Tensor) -> Tensor:
+    """Put `rows` (E, ...) into the table, (n * J, ...), with `fill` in the empty places."""
+    table = fill.expand([layout.n * layout.width] + list(rows.shape[1:])).clone()
+    return table.index_copy(0, layout.slots, rows)

@@ -1,0 +1,48 @@
+"""Several regressors on one descriptor: their mean is the energy, their spread says how far to trust it."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from mdzoo.descriptors.base import Descriptor
+from mdzoo.graph import Graph
+from mdzoo.potentials.base import Potential
+from mdzoo.regressors.base import Regressor
+
+
+class Ensemble(Potential):
+    """`E_i = 1/M sum_m E_i^(m)`, with one evaluation of the descriptor for all members.
+
+    Arguments:
+        descriptor: shared by the members.
+        regressors: the M members.
+    """
+
+    def __init__(self, descriptor: Descriptor, regressors: Sequence[Regressor]) -> None:
+        super().__init__(descriptor.cutoff, 1, descriptor.smoothness)
+        wrong = [r.n_features for r in regressors if r.n_features != descriptor.n_features]
+        if len(regressors) == 0 or wrong:
+            raise ValueError(
+                f"`regressors` must be one or more that take the {descriptor.n_features} features of `descriptor`, "
+                f"got {len(regressors)} with wrong sizes {wrong}; set n_features={descriptor.n_features}"
+            )
+        self.descriptor = descriptor
+        self.regressors = nn.ModuleList(regressors)
+
+    def members(self, graph: Graph) -> Tensor:
+        """Return the energy of each atom by each member, (M, N) in eV."""
+        n_atoms = graph.species.shape[0]
+        kinds = torch.arange(self.descriptor.n_species, device=graph.species.device)
+        alone = self.descriptor.isolated(graph.vectors)
+        n = 0 if graph.centers.numel() == 0 else int(graph.centers[-1]) + 1
+        features = self.descriptor(graph) if n > 0 else alone[:0]
+        rows: list[Tensor] = []
+        for regressor in self.regressors:
+            with_edges = regressor(features, graph.species[:n])
+            rows.append(torch.cat([with_edges, regressor(alone, kinds)[graph.species[n:n_atoms]]]))
+        return torch.stack(rows)
+
+    def forward(self, graph: Graph) -> Tensor:
+        """Return the mean energy of each atom, (N,) in eV."""
+        return self.members(graph).mean(0)

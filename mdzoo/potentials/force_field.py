@@ -1,0 +1,122 @@
+"""The only place where derivatives exist: energies, forces and virials of any potential."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from mdzoo.graph import Graph, block, edge_starts, with_leaves, within
+from mdzoo.ops import segment_sum
+from mdzoo.potentials.base import Potential
+
+
+class Prediction(NamedTuple):
+    """What a force field says of a Graph; energies are float64, derivatives have the dtype of the model."""
+
+    energy: Tensor  # (S,) eV
+    energies: Tensor  # (N,) eV
+    forces: Tensor  # (N, 3) eV/Angstrom
+    virial: Tensor  # (S, 3, 3) eV, -dE/dstrain
+    atom_virial: Tensor  # (N, 3, 3) eV, half of each edge's virial at either end
+    charges: Tensor  # (N,) e
+
+
+class ForceField(nn.Module):
+    """`F_i = sum_j g_ij - g_ji` and `virial = -sum_ij r_ij (x) g_ij`, with `g_ij = dE/dr_ij` from one backward pass.
+
+    Forces act through the edge vectors alone, so small periodic cells, ghosts and batches need no special case. Edges
+    longer than the cutoff (an engine's skin) are dropped first. In `eval` mode a potential of reach 0 or 1 is evaluated
+    in blocks of about `block_edges` edges, in the cache and in memory linear in the atoms; in `train` mode the result
+    keeps its graph, so that a loss of forces can be differentiated again.
+
+    Arguments:
+        potential: any Potential.
+        atomic_numbers: the element table; species k is element atomic_numbers[k].
+        block_edges: edges in one block.
+    """
+
+    atomic_numbers: list[int]
+    cutoff: float
+    reach: int
+    dtype: str
+
+    def __init__(self, potential: Potential, atomic_numbers: Sequence[int], block_edges: int = 16384) -> None:
+        super().__init__()
+        self.potential = potential
+        self.atomic_numbers = [int(z) for z in atomic_numbers]
+        if len(set(self.atomic_numbers)) != len(self.atomic_numbers) or not self.atomic_numbers:
+            raise ValueError(
+                f"`atomic_numbers` must be one or more different elements, got {self.atomic_numbers}; list each once"
+            )
+        self.cutoff = potential.cutoff
+        self.reach = potential.reach
+        self.block_edges = int(block_edges)
+        self.register_buffer("unit", torch.ones((), dtype=torch.float64), persistent=False)
+        self.dtype = "float64"
+
+    def to_dtype(self, dtype: torch.dtype) -> "ForceField":
+        """Cast the model (reference energies stay float64) and return it."""
+        self.to(dtype)
+        self.dtype = str(dtype).removeprefix("torch.")
+        return self
+
+    def forward(self, graph: Graph) -> Prediction:
+        """Return energies, forces and virials of the structures of `graph`."""
+        graph = within(graph, self.cutoff)
+        if self.training or self.reach < 0 or self.reach > 1:
+            energies, slopes = self.derivatives(graph)
+            return prediction(graph, energies, slopes)
+        energies, g = self.blockwise(graph)
+        return prediction(graph, energies, [g, torch.zeros_like(graph.positions), torch.zeros_like(graph.cell)])
+
+    def derivatives(self, graph: Graph) -> tuple[Tensor, list[Tensor]]:
+        """Return the energies and dE/dvectors, dE/dpositions, dE/dcell at independent leaves, in one backward pass."""
+        vectors = graph.vectors.detach().to(self.unit.dtype).requires_grad_()
+        positions = graph.positions.detach().requires_grad_()
+        cell = graph.cell.detach().requires_grad_()
+        energies = self.potential(with_leaves(graph, vectors, positions, cell))
+        leaves = [vectors, positions, cell]
+        unused = 0.0 * (vectors.sum() + positions.sum() + cell.sum())
+        found = torch.autograd.grad([energies.sum() + unused], leaves, create_graph=self.training)
+        slopes: list[Tensor] = []
+        for slope, leaf in zip(found, leaves):  # noqa: B905 - TorchScript knows no `strict`
+            slopes.append(torch.zeros_like(leaf) if slope is None else slope)
+        return energies if self.training else energies.detach(), slopes
+
+    def blockwise(self, graph: Graph) -> tuple[Tensor, Tensor]:
+        """Return the energies (N,) and dE/dvectors (E, 3), block of atoms by block of atoms."""
+        n_atoms, n_edges = graph.species.shape[0], graph.centers.shape[0]
+        size = max(1, int(self.block_edges * n_atoms / max(n_edges, 1)))
+        if size >= n_atoms:
+            energies, slopes = self.derivatives(graph)
+            return energies, slopes[0]
+        firsts: list[int] = edge_starts(graph.centers, n_atoms).tolist()
+        all_energies: list[Tensor] = []
+        all_slopes: list[Tensor] = []
+        for first in range(0, n_atoms, size):
+            last = min(first + size, n_atoms)
+            energies, slopes = self.derivatives(block(graph, first, last, firsts[first], firsts[last]))
+            all_energies.append(energies[: last - first])
+            all_slopes.append(slopes[0])
+        return torch.cat(all_energies), torch.cat(all_slopes)
+
+
+def prediction(graph: Graph, energies: Tensor, slopes: list[Tensor]) -> Prediction:
+    """Gather what the slopes dE/dvectors, dE/dpositions and dE/dcell mean for atoms and structures."""
+    g, at_positions, at_cell = slopes
+    n_atoms, n_structures = graph.species.shape[0], graph.cell.shape[0]
+    forces = segment_sum(g, graph.centers, n_atoms) - segment_sum(g, graph.neighbors, n_atoms)
+    forces = forces - at_positions.to(g.dtype)
+    half = -0.5 * (graph.vectors.to(g.dtype).unsqueeze(2) * g.unsqueeze(1)).flatten(1)
+    atom_virial = segment_sum(half, graph.centers, n_atoms) + segment_sum(half, graph.neighbors, n_atoms)
+    atom_virial = atom_virial.view(n_atoms, 3, 3)
+    atom_virial = atom_virial - graph.positions.to(g.dtype).unsqueeze(2) * at_positions.to(g.dtype).unsqueeze(1)
+    virial = segment_sum(atom_virial, graph.batch, n_structures) - graph.cell.mT.to(g.dtype) @ at_cell.to(g.dtype)
+    energy = segment_sum(energies.to(torch.float64), graph.batch, n_structures)
+    return Prediction(energy, energies, forces, virial, atom_virial, graph.charges)
+
+
+def stress(virial: Tensor, cell: Tensor) -> Tensor:
+    """Return `-virial / |det cell|` (S, 3, 3) in eV/Angstrom^3, ASE's sign, positive under tension."""
+    return -virial / torch.linalg.det(cell).abs().to(virial.dtype).view(-1, 1, 1)

@@ -1,0 +1,35 @@
+"""Everything adds: reference energies, empirical terms and machine-learnt terms are one potential."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from mdzoo.graph import Graph, within
+from mdzoo.potentials.base import Potential
+
+
+class SumPotential(Potential):
+    """`E_i = sum_t E_i^(t)`; each term sees only edges shorter than its own cutoff.
+
+    Arguments:
+        terms: the potentials to add; a term of float64 (reference energies) makes the sum float64.
+    """
+
+    def __init__(self, terms: Sequence[Potential]) -> None:
+        if len(terms) == 0:
+            raise ValueError("`terms` must hold at least one potential, got none; name an empirical or a learnt term")
+        reaches = [term.reach for term in terms]
+        super().__init__(
+            max(term.cutoff for term in terms),
+            -1 if min(reaches) < 0 else max(reaches),
+            min(term.smoothness for term in terms),
+        )
+        self.terms = nn.ModuleList(terms)
+
+    def forward(self, graph: Graph) -> Tensor:
+        """Return the energy of each atom, (N,) in eV."""
+        energy = torch.zeros_like(graph.positions[:, 0])
+        for term in self.terms:
+            energy = energy + term(within(graph, term.cutoff) if term.cutoff < self.cutoff else graph)
+        return energy
