@@ -57,9 +57,7 @@ def make_graph(
 ) -> Graph:
     """Form the edge vectors (in the dtype of the positions, float64) and return the Graph."""
     vectors = edge_vectors(positions, cell, batch, centers, neighbors, shifts)
-    return Graph(
-        species, positions, batch, ids, charges, total_charge, cell, pbc, centers, neighbors, shifts, vectors
-    )
+    return Graph(species, positions, batch, ids, charges, total_charge, cell, pbc, centers, neighbors, shifts, vectors)
 
 
 def with_leaves(graph: Graph, vectors: Tensor, positions: Tensor, cell: Tensor) -> Graph:
@@ -120,9 +118,7 @@ def block(graph: Graph, first_atom: int, last_atom: int, first_edge: int, last_e
     """
     n_centers = last_atom - first_atom
     edges = slice(first_edge, last_edge)
-    atoms = torch.cat(
-        [torch.arange(first_atom, last_atom, device=graph.species.device), graph.neighbors[edges]]
-    )
+    atoms = torch.cat([torch.arange(first_atom, last_atom, device=graph.species.device), graph.neighbors[edges]])
     return Graph(
         graph.species[atoms],
         graph.positions[atoms],

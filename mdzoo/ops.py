@@ -27,9 +27,7 @@ def padding(centers: Tensor) -> Padding:
     n = int(centers[-1]) + 1
     starts = torch.searchsorted(centers.contiguous(), torch.arange(n + 1, device=centers.device))
     width = int((starts[1:] - starts[:-1]).max())
-    slots = torch.arange(centers.numel(), device=centers.device) + (
-        centers * width - starts[centers]
-    )
+    slots = torch.arange(centers.numel(), device=centers.device) + (centers * width - starts[centers])
     return Padding(n, width, slots)
 
 

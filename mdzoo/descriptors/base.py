@@ -31,9 +31,13 @@ class Descriptor(nn.Module):
     def __init__(self, cutoff: float, n_species: int) -> None:
         super().__init__()
         if not float(cutoff) > 0.0:
-            raise ValueError(f"`cutoff` must be positive (Angstrom), got {cutoff}; give the radius of the neighbourhood")
+            raise ValueError(
+                f"`cutoff` must be positive (Angstrom), got {cutoff}; give the radius of the neighbourhood"
+            )
         if int(n_species) < 1:
-            raise ValueError(f"`n_species` must be at least 1, got {n_species}; give the number of elements of the data")
+            raise ValueError(
+                f"`n_species` must be at least 1, got {n_species}; give the number of elements of the data"
+            )
         self.cutoff = float(cutoff)
         self.n_species = int(n_species)
         self.n_features = 0

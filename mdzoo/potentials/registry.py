@@ -48,5 +48,7 @@ def build(table: Any) -> Any:
     for key in keys:
         if key not in known:
             near = difflib.get_close_matches(key, known, 1, 0.0)
-            raise ValueError(f"`{key}` must be an argument of {table['name']} ({known}), got {key}; did you mean {near}?")
+            raise ValueError(
+                f"`{key}` must be an argument of {table['name']} ({known}), got {key}; did you mean {near}?"
+            )
     return find(table["name"])(**keys)

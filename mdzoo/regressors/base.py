@@ -19,7 +19,9 @@ class Regressor(nn.Module):
         if int(n_features) < 1:
             raise ValueError(f"`n_features` must be at least 1, got {n_features}; take it from the descriptor")
         if int(n_species) < 1:
-            raise ValueError(f"`n_species` must be at least 1, got {n_species}; give the number of elements of the data")
+            raise ValueError(
+                f"`n_species` must be at least 1, got {n_species}; give the number of elements of the data"
+            )
         self.n_features = int(n_features)
         self.n_species = int(n_species)
         self.is_linear = False
