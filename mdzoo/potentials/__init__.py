@@ -1,5 +1,6 @@
 """Which energy has each atom?"""
 
+from mdzoo.descriptors import SO3
 from mdzoo.potentials.atomic_energies import AtomicEnergies
 from mdzoo.potentials.base import PairPotential, Potential
 from mdzoo.potentials.descriptor_potential import DescriptorPotential
@@ -22,4 +23,4 @@ __all__ = [
     "register",
 ]
 
-register(AtomicEnergies, DescriptorPotential, Ensemble, SumPotential, Linear)
+register(AtomicEnergies, DescriptorPotential, Ensemble, SumPotential, SO3, Linear)
