@@ -6,15 +6,19 @@ from mdzoo.potentials.base import PairPotential, Potential
 from mdzoo.potentials.descriptor_potential import DescriptorPotential
 from mdzoo.potentials.ensemble import Ensemble
 from mdzoo.potentials.force_field import ForceField, Prediction
+from mdzoo.potentials.lennard_jones import LennardJones
 from mdzoo.potentials.registry import build, register
 from mdzoo.potentials.sum_potential import SumPotential
-from mdzoo.regressors import Linear
+from mdzoo.potentials.zbl import ZBL
+from mdzoo.regressors import MLP, Linear
 
 __all__ = [
+    "ZBL",
     "AtomicEnergies",
     "DescriptorPotential",
     "Ensemble",
     "ForceField",
+    "LennardJones",
     "PairPotential",
     "Potential",
     "Prediction",
@@ -23,4 +27,4 @@ __all__ = [
     "register",
 ]
 
-register(AtomicEnergies, DescriptorPotential, Ensemble, SumPotential, SO3, Linear)
+register(AtomicEnergies, DescriptorPotential, Ensemble, LennardJones, SumPotential, ZBL, SO3, Linear, MLP)

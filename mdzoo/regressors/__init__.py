@@ -2,5 +2,7 @@
 
 from mdzoo.regressors.base import Regressor
 from mdzoo.regressors.linear import Linear
+from mdzoo.regressors.mlp import MLP
+from mdzoo.regressors.scale import Scale
 
-__all__ = ["Linear", "Regressor"]
+__all__ = ["MLP", "Linear", "Regressor", "Scale"]
