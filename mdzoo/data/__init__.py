@@ -1,1 +1,18 @@
+"""Where do structures and labels come from?"""
 
+from mdzoo.data.datamodule import DataModule
+from mdzoo.data.dataset import StructureSet
+from mdzoo.data.graphs import graph_from_atoms
+from mdzoo.data.labels import Batch, Labels, collate_batch
+from mdzoo.data.readers import named_datasets, read
+
+__all__ = [
+    "Batch",
+    "DataModule",
+    "Labels",
+    "StructureSet",
+    "collate_batch",
+    "graph_from_atoms",
+    "named_datasets",
+    "read",
+]

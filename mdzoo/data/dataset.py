@@ -1,0 +1,148 @@
+"""Structures with labels as a map-style data set: `[i] -> Batch` of one structure, `[[i, j]] -> Batch` of several."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from ase import Atoms
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from mdzoo.data.cache import cached_edges
+from mdzoo.data.graphs import graph_from_edges
+from mdzoo.data.keys import Row
+from mdzoo.data.labels import Batch, Labels, collate_batch
+from mdzoo.data.neighbors import Edges
+
+SHARD = 512  # structures whose neighbour lists share a file
+
+
+@dataclass
+class Storage:
+    """Where and how neighbour lists and graphs are kept.
+
+    Arguments:
+        directory: folder of the neighbour lists on disk, None for none.
+        limit: bytes that this folder may hold.
+        memory: bytes of graphs and lists that are kept in memory.
+        workers: threads that build lists.
+    """
+
+    directory: Path | None = None
+    limit: float = 5e9
+    memory: float = 2e9
+    workers: int = 1
+
+
+class StructureSet(Dataset):
+    """Structures and their labels; graphs are made when asked for and kept while memory allows.
+
+    Arguments:
+        frames: structures.
+        rows: their labels.
+        atomic_numbers: the element table.
+        group_names: the groups of the whole data; labels hold indices into it.
+        cutoff: radius (Angstrom) of the graphs; set it again to change it.
+        storage: where neighbour lists are kept.
+        charges_key: array of charges, if any.
+
+    Attributes: `frames`, `rows`, `groups` (name for each structure), `names` (file and place of each structure).
+    """
+
+    def __init__(
+        self,
+        frames: Sequence[Atoms],
+        rows: Sequence[Row],
+        atomic_numbers: Sequence[int],
+        group_names: Sequence[str],
+        cutoff: float,
+        storage: Storage | None = None,
+        charges_key: str | None = None,
+    ) -> None:
+        self.frames = list(frames)
+        self.rows = list(rows)
+        self.groups = [row.group for row in rows]
+        self.names = [str(atoms.info.get("_source", f"structure {k}")) for k, atoms in enumerate(self.frames)]
+        self.atomic_numbers = list(atomic_numbers)
+        self.storage = storage or Storage()
+        self.charges_key = charges_key
+        self._group_index = {name: k for k, name in enumerate(group_names)}
+        self.cutoff = cutoff
+
+    @property
+    def cutoff(self) -> float:
+        """Radius of the graphs, Angstrom."""
+        return self._cutoff
+
+    @cutoff.setter
+    def cutoff(self, cutoff: float) -> None:
+        self._cutoff = float(cutoff)
+        self._shards: dict[int, list[Edges]] = {}
+        self._kept: dict[int, Batch] = {}
+        self._bytes = 0.0
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    def __getitem__(self, index: int | Sequence[int]) -> Batch:
+        if isinstance(index, int | np.integer):
+            return self.one(int(index))
+        return collate_batch([self.one(int(i)) for i in index])
+
+    def one(self, index: int) -> Batch:
+        """Return graph and labels of one structure."""
+        index = range(len(self.frames))[index]
+        if index in self._kept:
+            return self._kept[index]
+        graph = graph_from_edges(
+            self.frames[index], self.atomic_numbers, self.edges(index), self.charges_key, self.names[index]
+        )
+        batch = Batch(graph, self.labels(index))
+        size = sum(tensor.numel() * tensor.element_size() for tensor in graph)
+        if self._bytes + size <= self.storage.memory:
+            self._kept[index] = batch
+            self._bytes += size
+        return batch
+
+    def edges(self, index: int) -> Edges:
+        """Return the neighbours of one structure; they are found for a whole shard at once."""
+        shard = index // SHARD
+        if shard not in self._shards:
+            if self._bytes > self.storage.memory:
+                self._shards.clear()
+            part = slice(shard * SHARD, (shard + 1) * SHARD)
+            self._shards[shard] = cached_edges(
+                self.frames[part],
+                self._cutoff,
+                self.names[part],
+                self.storage.directory,
+                self.storage.workers,
+                self.storage.limit,
+            )
+        return self._shards[shard][index % SHARD]
+
+    def prepare(self) -> None:
+        """Find all neighbours now, before worker processes start."""
+        for shard in range(0, len(self.frames), SHARD):
+            self.edges(shard)
+
+    def labels(self, index: int) -> Labels:
+        """Return the labels of one structure, NaN where absent or masked; its graph is not needed."""
+        row, n = self.rows[index], len(self.frames[index])
+        energy, forces, stress = row.weights
+        return Labels(
+            energy=_float([np.nan if row.energy is None else row.energy]),
+            forces=_float(np.full((n, 3), np.nan) if row.forces is None else row.forces),
+            stress=_float(np.full((3, 3), np.nan) if row.stress is None else row.stress).unsqueeze(0),
+            energy_weight=_float([energy]),
+            force_weight=_float([forces]),
+            stress_weight=_float([stress]),
+            group=torch.tensor([self._group_index[row.group]]),
+            index=torch.tensor([index]),
+        )
+
+
+def _float(values: object) -> Tensor:
+    return torch.as_tensor(np.array(values, dtype=np.float64))
