@@ -1,1 +1,1 @@
-
+"""Which parameters are best?"""

@@ -1,0 +1,137 @@
+"""Least squares in memory O(P^2): rows stream into triangular factors, one for each part of the data and target.
+
+`R` with `R^T R = [Phi | y]^T [Phi | y]` is updated by QR, never through the normal equations, which square the
+condition number. The last column is the target, so a factor knows the residual of any parameters,
+`|Phi theta - y| = |R (theta, -1)|`.
+"""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+TARGETS = ("energy", "forces", "stress")
+
+
+class TriangularFactor:
+    """The triangular factor of all rows that were added; it holds P + 1 rows and one block of 4P at most.
+
+    Arguments:
+        n_columns: P + 1, the parameters and the target.
+    """
+
+    def __init__(self, n_columns: int) -> None:
+        self.n_columns = int(n_columns)
+        self.block = 4 * self.n_columns
+        self.count = 0
+        self.waiting = 0
+        self.pieces: list[Tensor] = []
+
+    def add(self, rows: Tensor) -> None:
+        """Take rows (m, P + 1), and fold the waiting ones in as soon as they make a block."""
+        if rows.shape[0] == 0:
+            return
+        self.pieces.append(rows.to(torch.float64))
+        self.count += rows.shape[0]
+        self.waiting += rows.shape[0]
+        if self.waiting >= self.block:
+            self.flush()
+
+    def flush(self) -> None:
+        """Fold the waiting rows into the triangle."""
+        if self.waiting > 0:
+            self.pieces = [triangle(self.pieces, self.n_columns)]
+            self.waiting = 0
+
+    def root(self) -> Tensor:
+        """Return R, (min(m, P + 1), P + 1)."""
+        self.flush()
+        return self.pieces[0] if self.pieces else torch.zeros(0, self.n_columns, dtype=torch.float64)
+
+
+def triangle(pieces: list[Tensor], n_columns: int) -> Tensor:
+    """Return the triangular factor of stacked rows; few rows are kept as they are."""
+    rows = torch.cat(pieces) if pieces else torch.zeros(0, n_columns, dtype=torch.float64)
+    return torch.linalg.qr(rows, mode="r")[1] if rows.shape[0] > n_columns else rows
+
+
+class Factors:
+    """Triangular factors by (part, target): parts are folds or groups, so leaving one out costs no second pass.
+
+    Arguments:
+        n_parameters: P.
+        n_parts: number of folds or groups.
+        max_bytes: what the factors may take; rows that wait for a block take a quarter of it at most.
+
+    Raises:
+        ValueError: the factors would not fit.
+    """
+
+    def __init__(self, n_parameters: int, n_parts: int = 1, max_bytes: float = 4e9) -> None:
+        self.n_columns = int(n_parameters) + 1
+        self.n_parts = int(n_parts)
+        needed = 8.0 * self.n_columns**2 * (2 * self.n_parts + 8)
+        if needed > max_bytes:
+            raise ValueError(
+                f"`parts` must leave factors of at most {max_bytes / 1e9:.1f} GB, got {self.n_parts} parts of "
+                f"{n_parameters} parameters ({needed / 1e9:.1f} GB); use fewer folds or groups, or a smaller descriptor"
+            )
+        self.most_waiting = max_bytes / 4.0 / (8.0 * self.n_columns)
+        self.table: dict[tuple[int, str], TriangularFactor] = {}
+
+    def add(self, part: int, target: str, rows: Tensor) -> None:
+        """Take rows (m, P + 1), already divided by what their targets are divided by."""
+        self.table.setdefault((part, target), TriangularFactor(self.n_columns)).add(rows)
+        if sum(factor.waiting for factor in self.table.values()) > self.most_waiting:
+            max(self.table.values(), key=lambda factor: factor.waiting).flush()
+
+    def flush(self) -> None:
+        """Fold all waiting rows in, so that only triangles stay."""
+        for factor in self.table.values():
+            factor.flush()
+
+    def count(self, target: str, part: int | None = None) -> int:
+        """Return the number of rows of a target, in one part or in all."""
+        return sum(f.count for (p, t), f in self.table.items() if t == target and part in (None, p))
+
+    def root(self, part: int, target: str) -> Tensor:
+        """Return the factor of one part and target; it has no rows where nothing was added."""
+        factor = self.table.get((part, target))
+        return torch.zeros(0, self.n_columns, dtype=torch.float64) if factor is None else factor.root()
+
+    def stack(self, weights: Mapping[str, float], without: int | None = None) -> Tensor:
+        """Return the factor of all parts (except one), with each target multiplied by its weight."""
+        kept = [key for key in sorted(self.table) if key[0] != without and weights.get(key[1], 0.0) > 0.0]
+        return triangle([weights[target] * self.root(part, target) for part, target in kept], self.n_columns)
+
+    def error(self, theta: Tensor, target: str, part: int | None = None) -> float:
+        """Return the root mean square of `Phi theta - y` over the rows of a target, in one part or in all."""
+        column = torch.cat([theta, theta.new_full((1,), -1.0)])
+        keys = [key for key in self.table if key[1] == target and part in (None, key[0])]
+        total = sum(float((self.table[key].root() @ column).square().sum()) for key in keys)
+        return (total / max(1, self.count(target, part))) ** 0.5
+
+    def merge(self) -> None:
+        """Join the factors of all ranks; each ends with the same. Does nothing on one rank."""
+        distributed = torch.distributed
+        if not (distributed.is_available() and distributed.is_initialized()):
+            return
+        for part in range(self.n_parts):
+            for target in TARGETS:
+                self._merge(part, target)
+
+    def _merge(self, part: int, target: str) -> None:
+        """Gather one factor, padded with zero rows to a square, from all ranks."""
+        mine, n = self.root(part, target), self.n_columns
+        device = torch.device("cuda") if torch.distributed.get_backend() == "nccl" else torch.device("cpu")
+        square = torch.cat([mine, mine.new_zeros(n - mine.shape[0], n)]).to(device)
+        count = torch.tensor([self.count(target, part)], device=device)
+        ranks = torch.distributed.get_world_size()
+        squares, counts = ([torch.zeros_like(x) for _ in range(ranks)] for x in (square, count))
+        torch.distributed.all_gather(squares, square)
+        torch.distributed.all_gather(counts, count)
+        if sum(int(c) for c in counts) > 0:
+            factor = TriangularFactor(n)
+            factor.pieces = [triangle([s.cpu() for s in squares], n)]
+            factor.count = sum(int(c) for c in counts)
+            self.table[(part, target)] = factor

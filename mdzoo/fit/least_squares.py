@@ -1,0 +1,173 @@
+"""The closed form: rows stream into triangular factors, ranks merge theirs, one solve at the end."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+
+from mdzoo.data.labels import Batch
+from mdzoo.fit.design import baseline, linear_part, n_parameters, split
+from mdzoo.fit.factors import TARGETS, Factors
+from mdzoo.fit.rows import labelled_rows
+from mdzoo.fit.select import Choice, by_evidence, choices, decompose, settings
+from mdzoo.fit.solve import LinearPosterior, posterior
+from mdzoo.potentials import ForceField
+
+log = logging.getLogger(__name__)
+RIDGES = ("evidence", "validation", "cross_validation")
+
+
+class LeastSquares(pl.LightningModule):
+    """Finds the linear parameters of a force field by streamed least squares, in one epoch and without an optimiser.
+
+    The objective is the loss of `mdzoo.fit.loss` (times the number of structures) plus the ridge of `mdzoo.fit.solve`.
+    What is not linear (reference energies, empirical terms) is the baseline and is subtracted from the labels.
+
+    Arguments:
+        force_field: float64, with one DescriptorPotential that is linear in its parameters.
+        weights: w_E, w_F, w_S by the names `energy`, `forces`, `stress`; a list lets the ridge's criterion choose.
+        ridge: a number, or `evidence`, `validation` (needs validation batches) or `cross_validation`.
+        parts: for each training structure its fold or group, by which cross-validation leaves out; (n,) int.
+        shape: relative stiffness of each parameter's prior, (P,).
+
+    Attributes after the fit: `posterior`, `chosen` (weights), `tried` (list of Choice, best first).
+    """
+
+    posterior: LinearPosterior
+    chosen: dict[str, float]
+
+    def __init__(
+        self,
+        force_field: ForceField,
+        weights: Mapping[str, float | Sequence[float]],
+        ridge: float | str = "evidence",
+        parts: Tensor | None = None,
+        shape: Tensor | None = None,
+    ) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+        check(force_field, ridge, parts)
+        self.force_field = force_field
+        self.base = baseline(force_field).requires_grad_(False)
+        self.weights, self.ridge, self.shape = dict(weights), ridge, shape
+        self.targets = [t for t in TARGETS if any(s.get(t, 0.0) > 0.0 for s in settings(weights))]
+        self.parts = parts
+        n_parts = 1 if parts is None else int(parts.max()) + 1
+        self.train_factors = Factors(n_parameters(force_field), n_parts)
+        self.val_factors = Factors(n_parameters(force_field))
+        self.tried: list[Choice] = []
+
+    def configure_optimizers(self) -> None:
+        """There is nothing to optimise step by step."""
+
+    def training_step(self, batch: Batch, batch_idx: int) -> None:
+        """Add the rows of a batch."""
+        self.stream(self.train_factors, batch, self.parts)
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Add the rows of a batch to the factors that the parameters are tested on."""
+        self.stream(self.val_factors, batch, None)
+
+    @torch.no_grad()
+    def stream(self, factors: Factors, batch: Batch, parts: Tensor | None) -> None:
+        """Add the rows of each structure of a batch to the factors of its part."""
+        for single in singles(batch):
+            part = 0 if parts is None else int(parts[int(single.labels.index[0])])
+            with torch.enable_grad():
+                rows = labelled_rows(self.force_field, self.base, single, self.targets)
+            for target, block in rows.items():
+                factors.add(part, target, block.cpu())
+
+    def on_train_epoch_end(self) -> None:
+        """Merge the ranks and solve."""
+        self.train_factors.merge()
+        self.val_factors.merge()
+        self.solve()
+        self.log_dict(self.summary(), rank_zero_only=True)
+
+    def solve(self) -> LinearPosterior:
+        """Choose ridge and weights, set the parameters of the force field and return their posterior."""
+        self.chosen, strength = self.choose()
+        spectrum = decompose(self.train_factors, self.chosen, self.shape, None)
+        self.posterior = posterior(spectrum, strength)
+        part = linear_part(self.force_field)
+        part.regressor.set_theta(self.posterior.mean.to(next(part.regressor.parameters())))
+        for line in report(self):
+            log.info(line)
+        return self.posterior
+
+    def choose(self) -> tuple[dict[str, float], float]:
+        """Return the weights and the ridge strength."""
+        if self.ridge == "evidence":
+            return by_evidence(self.train_factors, self.weights, self.shape)
+        if self.ridge in RIDGES:
+            self.tried = self.try_all()
+            return self.tried[0].weights, self.tried[0].ridge
+        found = settings(self.weights)
+        if len(found) > 1:
+            raise ValueError(
+                f"`ridge` must be cross_validation or validation where a weight is a list, got {self.ridge}; "
+                "a fixed ridge cannot choose weights"
+            )
+        return found[0], float(self.ridge)
+
+    def try_all(self) -> list[Choice]:
+        """Return the settings that were tried on held-out data, best first."""
+        if self.ridge == "validation":
+            if not self.val_factors.table:
+                raise ValueError("`ridge` must not be validation without data, got no validation set; set data.val")
+            return choices(self.train_factors, self.val_factors, self.weights, [None], self.shape)
+        used = sorted({part for part, _ in self.train_factors.table})
+        return choices(self.train_factors, self.train_factors, self.weights, used, self.shape)
+
+    def summary(self) -> dict[str, float]:
+        """Return errors and numbers of the solution, for the log."""
+        theta = self.posterior.mean
+        names = {"energy": "energy_rmse", "forces": "force_rmse", "stress": "virial_rmse"}
+        out = {f"train/{names[t]}": self.train_factors.error(theta, t) for t in self.targets}
+        if self.val_factors.table:
+            out |= {f"val/{names[t]}": self.val_factors.error(theta, t) for t in self.targets}
+        if self.tried:
+            out |= {f"held_out/{names[t]}": error for t, error in self.tried[0].errors.items()}
+        out |= {"ridge": self.posterior.ridge, "condition": self.posterior.condition}
+        return out | {"effective_parameters": self.posterior.effective, "log_evidence": self.posterior.evidence}
+
+
+def check(force_field: ForceField, ridge: Any, parts: Tensor | None) -> None:
+    """Raise a ValueError unless the closed form can work with these."""
+    if force_field.unit.dtype != torch.float64:
+        raise ValueError(
+            f"`force_field` must be float64 for least squares, got {force_field.unit.dtype}; cast it after the fit"
+        )
+    number = isinstance(ridge, int | float) and not isinstance(ridge, bool) and 0.0 <= ridge < float("inf")
+    if not number and ridge not in RIDGES:
+        raise ValueError(f"`ridge` must be a number from 0 up or one of {list(RIDGES)}, got {ridge!r}; choose one")
+    if ridge == "cross_validation" and (parts is None or len(set(parts.tolist())) < 2):
+        raise ValueError("`parts` must name two folds or more for cross_validation, got fewer; set folds to 5")
+
+
+def singles(batch: Batch) -> list[Batch]:
+    """Return the structures of a batch, one by one."""
+    atoms = torch.searchsorted(batch.graph.batch.contiguous(), torch.arange(batch.graph.cell.shape[0] + 1)).tolist()
+    out = []
+    for s, graph in enumerate(split(batch.graph)):
+        columns = {name: column[s : s + 1] for name, column in batch.labels._asdict().items()}
+        columns["forces"] = batch.labels.forces[atoms[s] : atoms[s + 1]]
+        out.append(Batch(graph, batch.labels._replace(**columns)))
+    return out
+
+
+def report(module: LeastSquares) -> list[str]:
+    """Return what a person wants to know of a solution, line by line."""
+    post = module.posterior
+    lines = [
+        f"least squares: {len(post.mean)} parameters ({post.effective:.0f} effective), condition {post.condition:.1e}, "
+        f"ridge {post.ridge:.1e}, weights {module.chosen}"
+    ]
+    for choice in module.tried[:5]:
+        errors = ", ".join(f"{target} {error:.5f}" for target, error in choice.errors.items())
+        lines.append(f"  held out: ridge {choice.ridge:.1e}, weights {choice.weights}: rms {errors}")
+    return lines

@@ -1,0 +1,180 @@
+"""The solver and the factors against numpy.linalg.lstsq, explicit refits and the textbook formulas."""
+
+import numpy as np
+import pytest
+import torch
+from scipy.stats import multivariate_normal
+
+from mdzoo.fit.factors import Factors, TriangularFactor
+from mdzoo.fit.select import choices, decompose, held_out
+from mdzoo.fit.solve import GRID, best_evidence, evidence, posterior, solve, spectrum
+
+
+@pytest.fixture
+def problem():
+    generator = torch.Generator().manual_seed(0)
+    rows = torch.randn(300, 12, generator=generator, dtype=torch.float64) * torch.logspace(-3, 3, 12)
+    theta = torch.randn(12, generator=generator, dtype=torch.float64) / torch.logspace(-3, 3, 12)
+    noise = 0.1 * torch.randn(300, generator=generator, dtype=torch.float64)
+    return rows, rows @ theta + noise
+
+
+def test_solve_is_numpy_lstsq(problem):
+    rows, targets = problem
+    expected = np.linalg.lstsq(rows.numpy(), targets.numpy(), rcond=None)[0]
+    np.testing.assert_allclose(solve(rows, targets).mean.numpy(), expected, rtol=1e-10)
+
+
+def test_ridge_is_lstsq_on_the_stacked_system(problem):
+    rows, targets = problem
+    found = solve(rows, targets, ridge=1e-2)
+    scale = rows.square().sum(0).sqrt()
+    stacked = torch.cat([rows, 0.1 * torch.diag(scale)])
+    padded = torch.cat([targets, torch.zeros(12, dtype=torch.float64)])
+    expected = np.linalg.lstsq(stacked.numpy(), padded.numpy(), rcond=None)[0]
+    np.testing.assert_allclose(found.mean.numpy(), expected, rtol=1e-10)
+    precision = (stacked.T @ stacked) / found.noise**2
+    torch.testing.assert_close(found.root @ found.root.T, torch.linalg.inv(precision), rtol=1e-8, atol=0.0)
+    hat = rows @ torch.linalg.solve(stacked.T @ stacked, rows.T)
+    assert found.effective == pytest.approx(float(torch.trace(hat)), rel=1e-9)
+
+
+def test_fewer_rows_than_parameters_and_empty_columns_give_the_smallest_solution(problem):
+    rows, targets = problem[0][:7].clone(), problem[1][:7]
+    rows[:, 3] = 0.0
+    found = solve(rows, targets)
+    scale = rows.square().sum(0).sqrt().clamp_min(1e-300)
+    scale[3] = 1.0
+    expected = np.linalg.lstsq((rows / scale).numpy(), targets.numpy(), rcond=None)[0] / scale.numpy()
+    np.testing.assert_allclose(found.mean.numpy(), expected, rtol=1e-8, atol=1e-12)
+    assert abs(found.mean[3]) < 1e-14
+
+
+def test_streaming_is_one_block(problem):
+    rows = torch.cat([problem[0], problem[1].unsqueeze(1)], 1)
+    factor = TriangularFactor(13)
+    for piece in rows.split(17):
+        factor.add(piece)
+    root = factor.root()
+    assert root.shape == (13, 13)
+    assert factor.count == 300
+    torch.testing.assert_close(root.T @ root, rows.T @ rows, rtol=1e-11, atol=1e-9)
+    streamed = posterior(spectrum(root, 300), 0.0)
+    expected = np.linalg.lstsq(problem[0].numpy(), problem[1].numpy(), rcond=None)[0]
+    np.testing.assert_allclose(streamed.mean.numpy(), expected, rtol=1e-10)
+    assert streamed.noise == pytest.approx(solve(*problem).noise, rel=1e-9)
+
+
+def test_an_ill_conditioned_problem_is_solved_where_normal_equations_fail():
+    x = torch.linspace(0.0, 1.0, 200, dtype=torch.float64)
+    rows = torch.stack([x**k for k in range(14)], 1)
+    theta = torch.ones(14, dtype=torch.float64)
+    factor = TriangularFactor(15)
+    for piece in torch.cat([rows, (rows @ theta).unsqueeze(1)], 1).split(9):
+        factor.add(piece)
+    found = posterior(spectrum(factor.root(), 200), 0.0).mean
+    normal = torch.linalg.solve(rows.T @ rows, rows.T @ (rows @ theta))
+    assert float((found - theta).abs().max()) < 1e-4
+    assert float((normal - theta).abs().max()) > 1e-2
+
+
+def test_evidence_is_the_density_of_the_targets(problem):
+    rows, targets = problem
+    spec = spectrum(torch.cat([rows, targets.unsqueeze(1)], 1), 300)
+    for ridge in (1e-6, 1e-3, 1e-1):
+        found = posterior(spec, ridge)
+        prior = np.diag((found.noise / found.scale.numpy()) ** 2 / ridge)
+        covariance = rows.numpy() @ prior @ rows.numpy().T + found.noise**2 * np.eye(300)
+        expected = multivariate_normal(np.zeros(300), covariance).logpdf(targets.numpy())
+        assert found.evidence == pytest.approx(expected, rel=1e-8)
+
+
+def test_evidence_finds_the_prior_that_made_the_data():
+    generator = torch.Generator().manual_seed(1)
+    rows = torch.randn(4000, 200, generator=generator, dtype=torch.float64)
+    theta = 0.05 * torch.randn(200, generator=generator, dtype=torch.float64)
+    targets = rows @ theta + 0.5 * torch.randn(4000, generator=generator, dtype=torch.float64)
+    spec = spectrum(torch.cat([rows, targets.unsqueeze(1)], 1), 4000)
+    ridge = best_evidence(spec)
+    assert ridge == pytest.approx(0.5**2 / 0.05**2 / 4000, rel=0.3)
+    assert posterior(spec, ridge).noise == pytest.approx(0.5, rel=0.05)
+    values = evidence(spec, torch.tensor([ridge / 1.2, ridge, ridge * 1.2], dtype=torch.float64))
+    assert values[1] > values[0]
+    assert values[1] > values[2]
+
+
+def test_evidence_of_exact_data_does_not_run_away():
+    rows = torch.randn(50, 5, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    spec = spectrum(torch.cat([rows, rows.sum(1, keepdim=True)], 1), 50)
+    ridge = best_evidence(spec)
+    assert float(GRID[0]) <= ridge <= float(GRID[-1])
+    torch.testing.assert_close(posterior(spec, ridge).mean, torch.ones(5, dtype=torch.float64))
+
+
+def filled(problem, n_parts=5):
+    rows = torch.cat([problem[0], problem[1].unsqueeze(1)], 1)
+    factors = Factors(12, n_parts)
+    for part in range(n_parts):
+        factors.add(part, "forces", rows[part:240:n_parts])
+        factors.add(part, "energy", rows[240 + part :: n_parts])
+    return factors, rows
+
+
+def test_weights_noise_and_left_out_parts_cost_no_second_pass(problem):
+    factors, rows = filled(problem)
+    weights = {"energy": 3.0, "forces": 0.5}
+    keep = [i for i in range(300) if i % 5 != 2]
+    factor = torch.where(torch.arange(300) < 240, 0.5, 3.0).to(torch.float64)
+    explicit = (rows * factor.unsqueeze(1))[keep]
+    found = posterior(decompose(factors, weights, None, 2), 1e-3)
+    expected = posterior(spectrum(explicit, len(keep)), 1e-3)
+    torch.testing.assert_close(found.mean, expected.mean, rtol=1e-9, atol=0.0)
+    assert found.evidence == pytest.approx(expected.evidence, rel=1e-10)
+
+
+def test_cross_validation_from_factors_is_explicit_refits(problem):
+    factors, rows = filled(problem)
+    weights = {"energy": 3.0, "forces": 0.5}
+    squares = held_out(factors, factors, weights, range(5), None)
+    factor = torch.where(torch.arange(300) < 240, 0.5, 3.0).to(torch.float64)
+    for index in (0, 30, 60):
+        total = {"energy": 0.0, "forces": 0.0}
+        for part in range(5):
+            keep = torch.arange(300) % 5 != part
+            train = (rows * factor.unsqueeze(1))[keep]
+            theta = solve(train[:, :-1], train[:, -1], float(GRID[index])).mean
+            error = (rows[:, :-1] @ theta - rows[:, -1]).square()
+            total["forces"] += float(error[:240][~keep[:240]].sum())
+            total["energy"] += float(error[240:][~keep[240:]].sum())
+        assert float(squares["forces"][index]) == pytest.approx(total["forces"] / 240, rel=1e-8)
+        assert float(squares["energy"][index]) == pytest.approx(total["energy"] / 60, rel=1e-8)
+
+
+def test_choices_come_best_first_and_cover_the_weights(problem):
+    factors, _ = filled(problem)
+    tried = choices(factors, factors, {"energy": [1.0, 10.0], "forces": 1.0}, range(5))
+    assert len(tried) == 2 * len(GRID)
+    assert [c.score for c in tried] == sorted(c.score for c in tried)
+    assert tried[0].score == pytest.approx((tried[0].errors["energy"] * tried[0].errors["forces"]) ** 0.5, rel=1e-12)
+
+
+def test_factors_that_do_not_fit_are_refused():
+    with pytest.raises(ValueError, match=r"`parts` must leave factors of at most 4.0 GB, got 50 parts of 5000"):
+        Factors(5000, 50)
+
+
+def test_no_rows_and_bad_rows_are_refused():
+    with pytest.raises(ValueError, match="`rows` must hold at least one label with a weight, got none"):
+        spectrum(torch.zeros(0, 3, dtype=torch.float64), 0)
+    with pytest.raises(ValueError, match="`rows` must be finite, got NaN or infinity"):
+        spectrum(torch.full((2, 3), float("nan"), dtype=torch.float64), 2)
+
+
+def test_waiting_rows_are_bounded():
+    factors = Factors(20, 40, max_bytes=8.0 * 21**2 * 100)
+    rows = torch.randn(3000, 21, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    for i, row in enumerate(rows.split(1)):
+        factors.add(i % 40, "forces", row)
+        assert sum(f.waiting for f in factors.table.values()) <= factors.most_waiting
+    root = factors.stack({"forces": 1.0})
+    torch.testing.assert_close(root.T @ root, rows.T @ rows)
