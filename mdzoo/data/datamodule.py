@@ -20,7 +20,7 @@ from mdzoo.data.reference_energies import reference_energies
 from mdzoo.data.rows import apply_rules, read_rows
 from mdzoo.data.sampler import EpochSampler, Loader, ranks, worker_options
 from mdzoo.data.splits import by_fraction, by_group, grouped_folds
-from mdzoo.data.twins import twin_classes
+from mdzoo.data.twins import twin_classes, twins
 from mdzoo.data.weights import GroupWeights
 
 log = logging.getLogger(__name__)
@@ -211,7 +211,7 @@ class DataModule(pl.LightningDataModule):
     def atomic_energies(self, source: str | Sequence[float] | None = None) -> list[float]:
         """Return one reference energy (eV) for each element, from the training data (see `reference_energies`)."""
         part = self._needed("train")
-        energies = [np.nan if row.energy is None else row.energy for row in part.rows]
+        energies = [np.nan if energy is None else energy for energy in part.energies]
         return reference_energies(
             self.energies if source is None else source, part.frames, energies, self.atomic_numbers
         )
@@ -219,8 +219,13 @@ class DataModule(pl.LightningDataModule):
     def folds(self, n: int, seed: int | None = None) -> np.ndarray:
         """Return the fold of each training structure, for grouped cross-validation (see `grouped_folds`)."""
         part = self._needed("train")
-        kinds = twin_classes(part.frames, [row.energy for row in part.rows])
+        kinds = twin_classes(part.frames, part.energies)
         return grouped_folds(part.frames, part.groups, kinds, n, self.seed if seed is None else seed)
+
+    def twins(self) -> np.ndarray:
+        """Return for each test structure the training structure that is its copy by symmetry, else -1."""
+        train, test = self._needed("train"), self._needed("test")
+        return twins(train.frames, test.frames, train.energies, test.energies)
 
     def loader(self, part: StructureSet, shuffle: bool = False, batch_size: int | None = None) -> Loader:
         """Return a loader that hands out each structure once in an epoch; this rank's share of each batch."""

@@ -48,7 +48,7 @@ class StructureSet(Dataset):
         storage: where neighbour lists are kept.
         charges_key: array of charges, if any.
 
-    Attributes: `frames`, `rows`, `groups` (name for each structure), `names` (file and place of each structure).
+    Attributes: `frames`, `rows`, `groups` and `energies` of each structure, `names` (file and place of each structure).
     """
 
     def __init__(
@@ -64,6 +64,7 @@ class StructureSet(Dataset):
         self.frames = list(frames)
         self.rows = list(rows)
         self.groups = [row.group for row in rows]
+        self.energies = [row.energy for row in rows]
         self.names = [str(atoms.info.get("_source", f"structure {k}")) for k, atoms in enumerate(self.frames)]
         self.atomic_numbers = list(atomic_numbers)
         self.storage = storage or Storage()

@@ -87,7 +87,7 @@ def extract(atoms: Atoms, keys: Keys, name: str) -> Row:
     there = entries(atoms)
     energy, correction = _energy(there, keys)
     energy = _checked(energy, "energy", (), keys, name)
-    forces = _checked(there.get(keys.forces), "forces", (len(atoms), 3), keys, name)
+    forces = _checked(there.get(keys.forces or ""), "forces", (len(atoms), 3), keys, name)
     weights = tuple(_weight(there, getattr(keys, f"{label}_weight"), label, name) for label in LABELS)
     return Row(
         None if energy is None else float(energy),
@@ -101,7 +101,7 @@ def extract(atoms: Atoms, keys: Keys, name: str) -> Row:
 
 def _energy(there: dict[str, Any], keys: Keys) -> tuple[Any, float]:
     """Return the energy that the forces belong to, and by how much it differs from ASE's `energy`."""
-    energy = there.get(keys.energy)
+    energy = there.get(keys.energy or "")
     free = there.get("free_energy") if keys.free_energy and keys.energy == "energy" else None
     if free is None:
         return energy, 0.0
@@ -131,7 +131,7 @@ def _checked(value: Any, label: str, shape: tuple[int, ...], keys: Keys, name: s
 
 def _stress(atoms: Atoms, there: dict[str, Any], keys: Keys, name: str) -> np.ndarray | None:
     """Return the stress (3, 3) in eV/Angstrom^3; None where there is none, or no cell."""
-    value = there.get(keys.of("stress"))
+    value = there.get(keys.of("stress") or "")
     if value is None or atoms.cell.rank < 3:
         return None
     array = np.asarray(value, dtype=np.float64)

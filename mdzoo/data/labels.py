@@ -18,7 +18,7 @@ class Labels(NamedTuple):
     force_weight: Tensor  # (S,) factor on beta_j
     stress_weight: Tensor  # (S,) factor on gamma_j
     group: Tensor  # (S,) int64, index into the data set's list of groups
-    index: Tensor  # (S,) int64, place of the structure in its data set
+    index: Tensor  # type: ignore[assignment]  # (S,) int64, place of the structure in its data set
 
 
 class Batch(NamedTuple):

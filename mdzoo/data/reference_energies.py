@@ -33,7 +33,7 @@ def isolated_energies(
     """Return the energies of isolated atoms, None unless each element has one; the lowest counts."""
     alone = isolated(frames) & np.isfinite(energies)
     found: dict[int, float] = {}
-    for k in np.flatnonzero(alone):
+    for k in np.flatnonzero(alone).tolist():
         z = int(frames[k].numbers[0])
         found[z] = min(found.get(z, np.inf), float(energies[k]))
     if not set(atomic_numbers) <= set(found):

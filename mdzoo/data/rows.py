@@ -26,9 +26,8 @@ def read_rows(frames: Sequence[Atoms], keys: Keys, split: str) -> list[Row]:
         absent = sum(getattr(row, label) is None for row in rows)
         if absent and keys.of(label):
             log.warning("%s: %d of %d structures have no %s; they count without", split, absent, len(rows), label)
-    corrected = [
-        abs(row.from_free_energy) / len(a) for row, a in zip(rows, frames, strict=True) if row.from_free_energy
-    ]
+    changes = [abs(row.from_free_energy) / len(atoms) for row, atoms in zip(rows, frames, strict=True)]
+    corrected = [change for change in changes if change > 0.0]
     if corrected:
         log.warning(
             "%s: took free_energy, to which the forces belong, instead of energy in %d structures (up to %.3g eV/atom)",
@@ -75,7 +74,8 @@ def apply_rules(
             if stress is not None and mask.holds_for(atoms, row.group):
                 stress = mask.apply(stress)
         masked += stress is not None and bool(np.isnan(stress).any())
-        weights = tuple(w * f for w, f in zip(row.weights, factors[row.group], strict=True))
+        own, group = row.weights, factors[row.group]
+        weights = (own[0] * group[0], own[1] * group[1], own[2] * group[2])
         changed.append(row._replace(stress=stress, weights=weights))
     if masked:
         log.info("%s: stress components are masked in %d of %d structures", split, masked, len(rows))

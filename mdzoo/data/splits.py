@@ -5,6 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 from ase import Atoms
 
+Twins = Sequence[int] | np.ndarray
+
 
 def by_fraction(groups: Sequence[str], fraction: float, seed: int) -> np.ndarray:
     """Return the indices of a random part of the structures, `fraction` of each group (stratified), ascending.
@@ -37,11 +39,13 @@ def trajectory_of(atoms: Atoms) -> str:
     return "".join(c for c in text if not (c.isdigit() or c in ".+-"))
 
 
-def blocks(frames: Sequence[Atoms], groups: Sequence[str], twins: Sequence[int], length: int) -> np.ndarray:
+def blocks(frames: Sequence[Atoms], groups: Sequence[str], twins: Twins, length: int) -> np.ndarray:
     """Return to which block each structure belongs; the structures of a block are alike.
 
     Structures of the same group, composition and description (numbers taken out) form a family. In the order of the
-    file a family is cut into runs of `length`; runs that hold twins of one another are joined.
+    file a family is cut into runs of `length`, for neighbours in a trajectory are alike. A family half of
+    which are twins is a list of strains, no trajectory: its blocks are single structures. Blocks that hold twins of one
+    another are joined.
     """
     families: dict[tuple[str, str, str], list[int]] = {}
     for k, atoms in enumerate(frames):
@@ -49,11 +53,14 @@ def blocks(frames: Sequence[Atoms], groups: Sequence[str], twins: Sequence[int],
         families.setdefault(family, []).append(k)
     block = np.zeros(len(frames), dtype=np.int64)
     count = 0
+    kinds = np.asarray(twins)
     for members in families.values():
-        for start in range(0, len(members), length):
-            block[members[start : start + length]] = count
+        _, class_of, sizes = np.unique(kinds[members], return_inverse=True, return_counts=True)
+        step = length if (sizes[class_of] > 1).mean() < 0.5 else 1
+        for start in range(0, len(members), step):
+            block[members[start : start + step]] = count
             count += 1
-    return _join_twins(block, np.asarray(twins))
+    return _join_twins(block, kinds)
 
 
 def _join_twins(block: np.ndarray, twins: np.ndarray) -> np.ndarray:
@@ -72,15 +79,12 @@ def _join_twins(block: np.ndarray, twins: np.ndarray) -> np.ndarray:
     return np.array([root(k) for k in block])
 
 
-def grouped_folds(
-    frames: Sequence[Atoms], groups: Sequence[str], twins: Sequence[int], n: int, seed: int
-) -> np.ndarray:
+def grouped_folds(frames: Sequence[Atoms], groups: Sequence[str], twins: Twins, n: int, seed: int) -> np.ndarray:
     """Return the fold (0 ... n-1) of each structure, for cross-validation on training data.
 
     Frames that follow one another in a trajectory, and frames that are copies of one another by symmetry, are not
-    independent: a fold takes whole blocks (see `blocks`), each a tenth of a fold's share of its family or 4 frames
-    long, whichever is more. Within each group the blocks, in random order, go to the fold that has fewest of that
-    group's atoms so far, so that each fold looks like the whole.
+    independent: a fold takes whole blocks (see `blocks`; runs of 4 structures). Within each group the blocks, in random
+    order, go to the fold that has fewest of that group's atoms so far, so that each fold looks like the whole.
     """
     if not 2 <= n <= len(frames):
         raise ValueError(f"`n` must be between 2 and the number of structures {len(frames)}, got {n}; choose folds")

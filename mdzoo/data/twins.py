@@ -10,8 +10,8 @@ from mdzoo.data.neighbors import neighbor_list
 
 log = logging.getLogger(__name__)
 RADIUS = 6.0  # Angstrom, distances that a fingerprint holds
-DISTANCE = 5e-4  # Angstrom, by which distances of copies differ at most (coordinates are written to 1e-6 or so)
-ENERGY = 1e-4  # eV/atom, by which energies of copies differ at most
+DISTANCE = 5e-3  # Angstrom, root mean square by which the sorted distances of copies differ at most
+ENERGY = 1e-5  # eV/atom, by which energies of copies differ at most
 
 
 Energies = Sequence[float | None]
@@ -29,14 +29,21 @@ def fingerprint(atoms: Atoms, radius: float = RADIUS) -> dict[tuple[int, int], n
     return {(a, b): np.sort(distances[(ends[0] == a) & (ends[1] == b)]) for a, b in pairs}
 
 
-def alike(a: dict[tuple[int, int], np.ndarray], b: dict[tuple[int, int], np.ndarray], radius: float = RADIUS) -> bool:
+def alike(
+    a: dict[tuple[int, int], np.ndarray],
+    b: dict[tuple[int, int], np.ndarray],
+    distance: float = DISTANCE,
+    radius: float = RADIUS,
+) -> bool:
     """Say whether two fingerprints agree; distances at the radius may fall on either side of it."""
     if a.keys() != b.keys():
         return False
     for pair in a:
         n = min(len(a[pair]), len(b[pair]))
         rest = np.concatenate([a[pair][n:], b[pair][n:]])
-        if (rest < radius - DISTANCE).any() or (np.abs(a[pair][:n] - b[pair][:n]) > DISTANCE).any():
+        if (rest < radius - 10.0 * distance).any():
+            return False
+        if n and np.sqrt(np.square(a[pair][:n] - b[pair][:n]).mean()) > distance:
             return False
     return True
 
@@ -44,7 +51,10 @@ def alike(a: dict[tuple[int, int], np.ndarray], b: dict[tuple[int, int], np.ndar
 class Comparison:
     """Structures to compare: candidates by composition and energy first, fingerprints only of those."""
 
-    def __init__(self, frames: Sequence[Atoms], energies: Energies) -> None:
+    def __init__(
+        self, frames: Sequence[Atoms], energies: Energies, distance: float = DISTANCE, energy: float = ENERGY
+    ) -> None:
+        self.distance, self.energy = distance, energy
         self.frames = list(frames)
         self.formulas = [atoms.get_chemical_formula() for atoms in self.frames]
         self.energies = np.array(
@@ -58,7 +68,7 @@ class Comparison:
     def candidates(self, formula: str, energy: float) -> np.ndarray:
         """Return the structures of this formula whose energy per atom agrees or is unknown."""
         same = self._same.get(formula, np.zeros(0, dtype=np.int64))
-        return same[~(np.abs(self.energies[same] - energy) > ENERGY)]
+        return same[~(np.abs(self.energies[same] - energy) > self.energy)]
 
     def fingerprint(self, index: int) -> dict[tuple[int, int], np.ndarray]:
         """Return the fingerprint of one structure, computed once."""
@@ -71,28 +81,44 @@ class Comparison:
         for k in self.candidates(other.formulas[index], other.energies[index]):
             if before is not None and k >= before:
                 break
-            if alike(self.fingerprint(int(k)), other.fingerprint(index)):
+            if alike(self.fingerprint(int(k)), other.fingerprint(index), self.distance):
                 return int(k)
         return -1
 
 
 def twins(
-    train: Sequence[Atoms], test: Sequence[Atoms], train_energies: Energies, test_energies: Energies
+    train: Sequence[Atoms],
+    test: Sequence[Atoms],
+    train_energies: Energies,
+    test_energies: Energies,
+    distance: float = DISTANCE,
+    energy: float = ENERGY,
 ) -> np.ndarray:
     """Return for each test structure the first training structure that is its copy by symmetry, else -1.
 
-    Copies have the same composition, sorted pair distances that agree to 5e-4 Angstrom up to 6 Angstrom, and energies
-    that agree to 0.1 meV/atom. A model that fits the one has seen the other.
+    Copies have the same composition, sorted pair distances up to 6 Angstrom that agree to `distance` (Angstrom, root
+    mean square) and energies that agree to `energy` (eV/atom). A model that fits the one has seen the other.
+
+    Arguments:
+        train: training structures.
+        test: test structures.
+        train_energies: their total energies (eV), None where absent.
+        test_energies: the same for the test structures.
+        distance: Angstrom.
+        energy: eV/atom.
     """
-    one, two = Comparison(train, train_energies), Comparison(test, test_energies)
+    one = Comparison(train, train_energies, distance, energy)
+    two = Comparison(test, test_energies, distance, energy)
     found = np.array([one.first_twin(two, k) for k in range(len(test))], dtype=np.int64)
     if (found >= 0).any():
         log.warning("%d of %d test structures are copies of training structures", (found >= 0).sum(), len(test))
     return found
 
 
-def twin_classes(frames: Sequence[Atoms], energies: Energies) -> np.ndarray:
+def twin_classes(
+    frames: Sequence[Atoms], energies: Energies, distance: float = DISTANCE, energy: float = 20.0 * ENERGY
+) -> np.ndarray:
     """Return for each structure the first one of which it is a copy, itself where it is the first."""
-    one = Comparison(frames, energies)
+    one = Comparison(frames, energies, distance, energy)
     found = [one.first_twin(one, k, before=k) for k in range(len(frames))]
     return np.array([k if first < 0 else first for k, first in enumerate(found)], dtype=np.int64)
