@@ -39,7 +39,8 @@ class ZBL(PairPotential):
         1.0
     """
 
-    z: Tensor
+    z: Tensor  # (n,)
+    charge: Tensor  # (n * n,) k Z_i Z_j, eV Angstrom
 
     def __init__(
         self,
@@ -57,7 +58,9 @@ class ZBL(PairPotential):
             raise ValueError(
                 f"`atomic_numbers` must be one or more positive numbers, got {numbers.tolist()}; give the element table"
             )
+        charge = COULOMB_LAMMPS_METAL * (numbers.unsqueeze(1) * numbers).flatten()
         self.register_buffer("z", numbers, persistent=False)
+        self.register_buffer("charge", charge, persistent=False)
         train = trained(trainable, ["a0", "p", "c", "d"])
         self.log_a0 = logarithm("a0", torch.tensor([SCREENING_LENGTH], dtype=torch.float64), train["a0"])
         self.log_p = logarithm("p", torch.tensor([SCREENING_POWER], dtype=torch.float64), train["p"])
@@ -67,26 +70,25 @@ class ZBL(PairPotential):
     def pair_energy(self, r: Tensor, species_i: Tensor, species_j: Tensor) -> Tensor:
         """Return phi of each edge, (E,) in eV."""
         pair = species_i * self.z.shape[0] + species_j
-        charge, decay = self.screening()
-        switch = self.switch(charge, decay)[pair]
-        phi = charge[pair] / r * (torch.exp(-decay[pair] * r.unsqueeze(-1)) @ self.log_c.softmax(0))
+        decay = self.decay()
+        shift = self.shift(decay)[pair]
+        screening = torch.exp(-decay[pair] * r.unsqueeze(-1)) @ self.log_c.softmax(0)
         t = (r - self.inner).clamp(min=0.0)
-        return phi + switch[:, 0] + t.pow(3) * (switch[:, 1] + switch[:, 2] * t)
+        return self.charge[pair] * screening / r + shift[:, 0] + t.pow(3) * (shift[:, 1] + shift[:, 2] * t)
 
-    def screening(self) -> tuple[Tensor, Tensor]:
-        """Return `k Z_i Z_j` (n * n,) in eV Angstrom and `d_m / a` (n * n, 4) in 1/Angstrom of all pairs of species."""
+    def decay(self) -> Tensor:
+        """Return `d_m / a` of each pair of species, (n * n, 4) in 1/Angstrom."""
         power = self.z.pow(self.log_p.exp())
         inverse_a = (power.unsqueeze(1) + power).flatten() / self.log_a0.exp()
-        charge = COULOMB_LAMMPS_METAL * (self.z.unsqueeze(1) * self.z).flatten()
-        return charge, inverse_a.unsqueeze(1) * self.log_d.exp()
+        return inverse_a.unsqueeze(1) * self.log_d.exp()
 
-    def switch(self, charge: Tensor, decay: Tensor) -> Tensor:
+    def shift(self, decay: Tensor) -> Tensor:
         """Return C, A / 3 and B / 4 of each pair of species, (n * n, 3), from phi and its derivatives at the cutoff."""
         rc, tc = self.cutoff, self.cutoff - self.inner
         terms = self.log_c.softmax(0) * torch.exp(-decay * rc)
         s0, s1, s2 = terms.sum(1), -(decay * terms).sum(1), (decay.square() * terms).sum(1)
-        e0 = charge * s0 / rc
-        e1 = charge * (s1 - s0 / rc) / rc
-        e2 = charge * (s2 - 2.0 * s1 / rc + 2.0 * s0 / rc**2) / rc
+        e0 = self.charge * s0 / rc
+        e1 = self.charge * (s1 - s0 / rc) / rc
+        e2 = self.charge * (s2 - 2.0 * s1 / rc + 2.0 * s0 / rc**2) / rc
         a, b = (tc * e2 - 3.0 * e1) / tc**2, (2.0 * e1 - tc * e2) / tc**3
         return torch.stack([-e0 + 0.5 * tc * e1 - tc**2 / 12.0 * e2, a / 3.0, b / 4.0], 1)

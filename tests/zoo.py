@@ -1,0 +1,136 @@
+"""The table of tiny instances: every public member once, from integer hyperparameters where it takes any.
+
+A new member adds its entry here and is held to every promise. An exception names the promise (the file in
+tests/promises) and the reason.
+"""
+
+import functools
+from typing import NamedTuple
+
+import pytest
+import torch
+
+from mdzoo.graph import Graph, collate
+from mdzoo.potentials import DescriptorPotential, Ensemble, Potential, build
+from mdzoo.regressors import MLP, Linear
+from mdzoo.testing import SKIN
+from tests.structures import graphs
+
+
+class Entry(NamedTuple):
+    table: dict
+    n_species: int = 1
+    exceptions: dict[str, str] = {}
+
+
+def learnt(descriptor: dict, regressor: dict) -> dict:
+    sizes = {"n_features": build(descriptor).n_features, "n_species": descriptor.get("n_species", 1)}
+    return {"name": "DescriptorPotential", "descriptor": descriptor, "regressor": {**regressor, **sizes}}
+
+
+SMALL = {"name": "SO3", "cutoff": 4, "K": 2, "L": 1, "radial": "chebyshev"}
+TWO = {**SMALL, "n_species": 2}
+LINEAR = {"name": "Linear"}
+LJ = {"name": "LennardJones", "epsilon": 1, "sigma": 2, "cutoff": 4, "trainable": True}
+LJ2 = {
+    "name": "LennardJones",
+    "epsilon": [[1, 2], [2, 1.5]],
+    "sigma": [2, 1.8],
+    "cutoff": 4,
+    "onset": 3,
+    "n_species": 2,
+    "trainable": ["sigma"],
+}
+ZBL = {"name": "ZBL", "atomic_numbers": [14, 42], "inner": 2, "outer": 3, "trainable": True}
+ENERGIES = {"name": "AtomicEnergies", "energies": [-3, 5], "trainable": True}
+MLP2 = {"name": "MLP", "hidden": [4, 3]}
+
+
+def so3(radial: str, pairing: str, body_order: int, n_species: int = 1, K: int = 2, L: int = 2) -> Entry:
+    sizes = {"cutoff": 4, "K": K, "L": L, "body_order": body_order, "n_species": n_species}
+    return Entry(learnt({"name": "SO3", "radial": radial, "pairing": pairing, **sizes}, LINEAR), n_species)
+
+
+def ensemble() -> dict:
+    members = [learnt(TWO, MLP2)["regressor"], learnt(TWO, LINEAR)["regressor"]]
+    return {"name": "Ensemble", "descriptor": TWO, "regressors": members}
+
+
+ZOO: dict[str, Entry] = {
+    "AtomicEnergies": Entry(ENERGIES, 2),
+    "LennardJones": Entry(LJ),
+    "LennardJones, two species": Entry(LJ2, 2),
+    "ZBL": Entry(ZBL, 2),
+    "SO3 bessel slides 4": so3("bessel", "slides", 4),
+    "SO3 bessel full 4, two species": so3("bessel", "full", 4, n_species=2, K=1),
+    "SO3 bessel2 slides 3": so3("bessel2", "slides", 3),
+    "SO3 chebyshev slides 3, two species": so3("chebyshev", "slides", 3, n_species=2, L=3),
+    "SO3 chebyshev full 4": so3("chebyshev", "full", 4),
+    "SO3 chebyshev slides 5": so3("chebyshev", "slides", 5, K=1),
+    "MLP": Entry(learnt(SMALL, {**MLP2, "activation": "tanh"})),
+    "MLP, two species": Entry(learnt(TWO, MLP2), 2),
+    "MLP, shared, without linear term": Entry(learnt(TWO, {**MLP2, "shared": True, "linear": False}), 2),
+    "Ensemble": Entry(ensemble(), 2),
+    "SumPotential": Entry({"name": "SumPotential", "terms": [ENERGIES, ZBL, LJ2, learnt(TWO, LINEAR)]}, 2),
+}
+
+
+def instance(name: str) -> Potential:
+    """The entry's potential; learnt terms get weights of the size that a fit would give, so that promises bite."""
+    torch.manual_seed(0)
+    potential = build(ZOO[name].table)
+    for module in potential.modules():
+        if isinstance(module, DescriptorPotential | Ensemble):
+            stir(module, ZOO[name].n_species)
+    return potential
+
+
+def stir(potential: DescriptorPotential | Ensemble, n_species: int) -> None:
+    with torch.no_grad():
+        features = potential.descriptor(batch(n_species, potential.cutoff))
+        for module in potential.modules():
+            if isinstance(module, MLP):
+                module.scale.set(features.mean(0), features.std(0))
+                for network in module.networks:
+                    network[-1].weight.mul_(100.0)
+            if isinstance(module, Linear) and module.weights.requires_grad:
+                scale = features.square().mean(0).sqrt() * module.n_features**0.5
+                module.weights.copy_(torch.randn_like(module.weights) / scale)
+                if module.bias.requires_grad:
+                    module.bias.normal_()
+
+
+@functools.cache
+def singles(n_species: int, cutoff: float) -> list[Graph]:
+    return graphs(n_species, cutoff)
+
+
+@functools.cache
+def batch(n_species: int, cutoff: float) -> Graph:
+    return collate(singles(n_species, cutoff))
+
+
+class Case(NamedTuple):
+    potential: Potential
+    table: dict
+    n_species: int
+    graph: Graph  # crystal, molecule and slab in one batch
+    graphs: list[Graph]
+
+
+def case(name: str) -> Case:
+    entry, potential = ZOO[name], instance(name)
+    cutoff = max(potential.cutoff, 2.0) + SKIN
+    return Case(
+        potential, entry.table, entry.n_species, batch(entry.n_species, cutoff), singles(entry.n_species, cutoff)
+    )
+
+
+def members(promise: str) -> pytest.MarkDecorator:
+    """Run a test for every entry; those with an exception to the promise are skipped with its reason."""
+    rows = []
+    for name, entry in ZOO.items():
+        reason = entry.exceptions.get(promise)
+        marks = [pytest.mark.skip(reason=reason)] if reason else []
+        rows.append(pytest.param(name, marks=marks, id=name))
+    return pytest.mark.parametrize("name", rows)
