@@ -1,0 +1,228 @@
+"""What each command does: it hands its config to the rooms and puts what they return into the run directory."""
+
+import glob
+import json
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import ase.build
+import numpy as np
+import torch
+from ase.data import chemical_symbols
+from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
+
+import mdzoo
+from mdzoo.cli.config import compose, plain
+from mdzoo.cli.listing import members, models
+from mdzoo.cli.run_dir import Clock, write_json
+from mdzoo.data import DataModule, read
+from mdzoo.evaluate.judge import judge, summary
+from mdzoo.evaluate.plots import parity
+from mdzoo.evaluate.report import compare, error_table
+from mdzoo.potentials import ForceField, build, checkpoint
+from mdzoo.potentials.assemble import assemble
+
+console = Console()
+PLACES = ("root", "element")  # keys of a data config from which its paths are made
+
+
+def train(config: DictConfig, run_dir: Path) -> None:
+    """Read, assemble, fit, judge, save and export."""
+    from mdzoo.fit import fit
+
+    settings, clock = plain(config), Clock()
+    seed_everything(settings["seed"])
+    with clock("read"):
+        data = data_module(settings["data"])
+        data.setup()
+        force_field, table = new_model(settings, data)
+        data.cutoff = force_field.cutoff
+    with clock("fit"):
+        fit(force_field, data, run_dir, settings["fit"])
+    extra = {"config": settings, "data": data.content_hash}
+    checkpoint.save(run_dir / "model.safetensors", force_field, table, extra)
+    write_exported(force_field, run_dir, data.train_set.frames, settings)
+    write_errors(force_field, data, run_dir, settings["seed"], clock)
+
+
+def new_model(settings: dict[str, Any], data: DataModule) -> tuple[ForceField, dict[str, Any]]:
+    """Return the force field that the axes of the config describe, and the table that rebuilds it."""
+    if settings["start"]:
+        force_field = mdzoo.load(settings["start"])
+        if force_field.atomic_numbers != data.atomic_numbers:
+            raise ValueError(
+                f"`start` must know the elements of the data {data.atomic_numbers}, got a model of "
+                f"{force_field.atomic_numbers}; set data.atomic_numbers={force_field.atomic_numbers}"
+            )
+        return force_field, force_field.table
+    axes = [settings.get(axis) for axis in ("empirical", "descriptor", "regressor")]
+    table = assemble(*axes, data.atomic_numbers, data.atomic_energies())
+    return ForceField(build(table), data.atomic_numbers), table
+
+
+def evaluate(config: DictConfig, run_dir: Path) -> None:
+    """Judge a trained model on data: its own, unless others are named."""
+    settings, clock = plain(config), Clock()
+    force_field = mdzoo.load(settings["model"])
+    with clock("read"):
+        data = data_module(own_data(config) | {"atomic_numbers": force_field.atomic_numbers})
+        data.cutoff = force_field.cutoff
+        data.setup()
+    write_errors(force_field, data, run_dir, settings["seed"], clock)
+
+
+def export(config: DictConfig, run_dir: Path) -> None:
+    """Write the TorchScript file of a model."""
+    settings = plain(config)
+    if settings["format"] != "torchscript":
+        raise ValueError(f"`format` must be torchscript, got {settings['format']}; say format=torchscript")
+    force_field = mdzoo.load(settings["model"])
+    if settings["references"]:
+        data = DataModule(None, test=settings["references"], atomic_numbers=force_field.atomic_numbers)
+    else:
+        data = data_module(own_data(config) | {"atomic_numbers": force_field.atomic_numbers})
+    data.setup()
+    frames = next(iter(data.sets().values())).frames
+    write_exported(force_field, run_dir, frames, settings)
+
+
+def data_module(settings: dict[str, Any]) -> DataModule:
+    """Return the data module of a data config."""
+    return DataModule(**{key: value for key, value in settings.items() if key not in PLACES})
+
+
+def own_data(config: DictConfig) -> dict[str, Any]:
+    """Return the data config; where it names no source, that of the model's run with the given keys changed."""
+    given = plain(config.get("data", {}))
+    if any(given.get(split) for split in ("train", "val", "test")):
+        return given
+    recorded = mdzoo.find_model(config.model).parent / "config.yaml"
+    if not recorded.is_file():
+        raise ValueError(f"`data` must be named, for {config.model} has no config.yaml beside it; say data.test=PATH")
+    default = plain(compose("evaluate", ["model=none"]).data)
+    changed = {key: value for key, value in given.items() if value != default.get(key)}
+    return plain(OmegaConf.load(recorded).data) | changed
+
+
+def write_exported(force_field: ForceField, run_dir: Path, frames: list[Any], settings: dict[str, Any]) -> None:
+    """Write `model.pt`, with a few small structures that show all elements as its references."""
+    from mdzoo.export import torchscript
+
+    path = run_dir / "model.pt"
+    torchscript.export(force_field, path, references=references(frames, 3), dtype=settings["dtype"], config=settings)
+    console.print(f"exported: {path}")
+
+
+def references(frames: list[Any], count: int) -> list[Any]:
+    """Return up to `count` small structures, first those that add elements not yet shown."""
+    chosen: list[Any] = []
+    for atoms in sorted(frames, key=len):
+        shown = {int(z) for other in chosen for z in other.numbers}
+        if len(chosen) < count or not set(atoms.numbers.tolist()) <= shown:
+            chosen.append(atoms)
+    return chosen
+
+
+def write_errors(force_field: ForceField, data: DataModule, run_dir: Path, seed: int, clock: Clock) -> None:
+    """Judge the model on every set; write `metrics.json` and `parity.png`, and print the table."""
+    with clock("evaluate"):
+        judgement = judge(force_field, data, seed, progress=True)
+    model = summary(force_field)
+    found = judgement.metrics | {"seconds": clock.seconds, "model": model, "data": data.content_hash}
+    write_json(run_dir / "metrics.json", found)
+    parity(judgement.tables, run_dir / "parity.png", model["name"])
+    console.print(error_table(found, model["name"]))
+    console.print(f"written: {run_dir}")
+
+
+def seed_everything(seed: int) -> None:
+    """Seed Python, numpy and torch."""
+    random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002 - other packages draw from it
+    torch.manual_seed(seed)
+
+
+def benchmark(config: DictConfig, run_dir: Path) -> None:
+    """Time a model on supercells."""
+    from mdzoo.evaluate.benchmark import benchmark, timing_table
+
+    settings = plain(config)
+    torch.set_num_threads(settings["threads"])
+    force_field = mdzoo.load(settings["model"]).to_dtype(dtype_of(settings["dtype"]))
+    rows = benchmark(force_field, cell_for(force_field, settings["structure"]), settings["sizes"], settings["repeats"])
+    write_json(run_dir / "benchmark.json", {"rows": rows, "dtype": settings["dtype"], "threads": settings["threads"]})
+    console.print(timing_table(rows, f"{summary(force_field)['name']}, {settings['dtype']}"))
+    console.print(f"written: {run_dir}")
+
+
+def cell_for(force_field: ForceField, structure: str | None) -> Any:
+    """Return the first structure of a file, or the crystal of the model's first element."""
+    if structure:
+        return read(structure)[0]
+    return ase.build.bulk(chemical_symbols[force_field.atomic_numbers[0]], cubic=True)
+
+
+def dtype_of(name: str) -> torch.dtype:
+    """Return the torch dtype of a name."""
+    if name not in ("float64", "float32"):
+        raise ValueError(f"`dtype` must be float64 or float32, got {name}; choose one")
+    return getattr(torch, name)
+
+
+def report(config: DictConfig, run_dir: Path) -> None:
+    """Compare the errors of runs."""
+    settings = plain(config)
+    runs = {str(path.parent): json.loads(path.read_text()) for path in metrics_files(settings["runs"])}
+    write_json(run_dir / "report.json", runs)
+    console.print(compare(runs, settings["section"]))
+
+
+def metrics_files(runs: str | list[str]) -> list[Path]:
+    """Return the `metrics.json` of each run directory, file or glob."""
+    found: list[Path] = []
+    for pattern in [runs] if isinstance(runs, str) else runs:
+        paths = [Path(name) for name in sorted(glob.glob(pattern, recursive=True))]
+        found += [path / "metrics.json" if path.is_dir() else path for path in paths]
+    files = [path for path in found if path.is_file()]
+    if not files:
+        raise FileNotFoundError(f"`runs` must name run directories or metrics.json files, got {runs}; see outputs/")
+    return files
+
+
+def list_all(config: DictConfig, run_dir: Path | None) -> None:
+    """Show the choices of every axis and the models that ship."""
+    say(run_dir, "list", members(), models())
+
+
+def doctor(config: DictConfig, run_dir: Path | None) -> None:
+    """Check the environment, and data if they are named."""
+    from mdzoo.data import doctor as physician
+
+    settings = plain(config)
+    named = any(settings["data"].get(split) for split in ("train", "val", "test"))
+    lines = physician.environment()
+    if named:
+        lines += physician.examine(data_module(settings["data"]))
+    say(run_dir, "doctor", *lines)
+
+
+def say(run_dir: Path | None, name: str, *parts: Any) -> None:
+    """Print, and keep a copy in the run directory if there is one."""
+    console.print(*parts, sep="\n")
+    if run_dir is not None:
+        with open(run_dir / f"{name}.txt", "w") as file:
+            Console(file=file, width=140).print(*parts, sep="\n")
+
+
+COMMANDS: dict[str, Callable[[DictConfig, Any], None]] = {
+    "train": train,
+    "evaluate": evaluate,
+    "export": export,
+    "benchmark": benchmark,
+    "report": report,
+    "list": list_all,
+    "doctor": doctor,
+}

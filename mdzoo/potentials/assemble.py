@@ -1,0 +1,46 @@
+"""From the axes of a config to one table: reference energies + empirical terms + descriptor with regressor."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mdzoo.potentials.registry import arguments, build
+
+
+def assemble(
+    empirical: Mapping[str, Mapping[str, Any]] | None,
+    descriptor: Mapping[str, Any] | None,
+    regressor: Mapping[str, Any] | None,
+    atomic_numbers: Sequence[int],
+    energies: Sequence[float],
+) -> dict[str, Any]:
+    """Return the table of `SumPotential([AtomicEnergies] + empirical + [DescriptorPotential])`, see `registry.build`.
+
+    What a constructor takes and the tables leave out is filled in: `atomic_numbers`, `n_species`, `energies` from the
+    data, and `n_features` from the descriptor.
+
+    Arguments:
+        empirical: tables of the empirical terms by their names, in order; none or empty for none.
+        descriptor: table of the descriptor, or none for a potential without a learnt term.
+        regressor: table of the regressor, or none likewise.
+        atomic_numbers: the element table.
+        energies: reference energy of each element, eV.
+    """
+    if bool(descriptor) != bool(regressor):
+        given, missing = ("descriptor", "regressor") if descriptor else ("regressor", "descriptor")
+        raise ValueError(f"`{missing}` must stand beside `{given}`, got {given} alone; give both or neither")
+    known = {"atomic_numbers": list(atomic_numbers), "n_species": len(atomic_numbers), "energies": list(energies)}
+    terms = [filled({"name": "AtomicEnergies"}, known)]
+    terms += [filled(term, known) for term in (empirical or {}).values()]
+    if descriptor and regressor:
+        first = filled(descriptor, known)
+        known["n_features"] = build(first).n_features
+        terms.append({"name": "DescriptorPotential", "descriptor": first, "regressor": filled(regressor, known)})
+    return {"name": "SumPotential", "terms": terms}
+
+
+def filled(table: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `table` with those of `known` that its constructor takes and it leaves out."""
+    if "name" not in table:
+        raise ValueError(f"`name` must stand in every table of a member, got {dict(table)}; name its class")
+    takes = arguments(table["name"])
+    return {**{key: value for key, value in known.items() if key in takes}, **table}
