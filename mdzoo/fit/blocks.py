@@ -1,18 +1,93 @@
 """Derivatives of densities and columns, block of atoms by block of atoms, in bounded memory."""
 
+import weakref
 from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from mdzoo.descriptors import Descriptor
 from mdzoo.graph import Graph, edge_starts
-from mdzoo.ops import pad, padding, segment_sum
+from mdzoo.ops import pad, padding
 
 BYTES = 200_000_000
 """Default bound of the arrays in flight."""
 
-Local = Callable[[Tensor, Tensor], Tensor]
+PASS = 16
+"""Tangents that one forward-mode pass carries."""
+
+Local = Callable[[Tensor, Tensor], Tensor]  # density (n, C), species (n,) -> columns (n, W)
+
+
+class Piece(NamedTuple):
+    """Columns that depend on some channels only, and tangents that find their derivatives in few passes."""
+
+    local: Local
+    channels: Tensor  # (c,) those that the columns depend on
+    color: Tensor  # (c,) tangent that stands for each of these channels
+    tangents: Tensor  # (colors, C) sums of unit vectors
+    support: Tensor  # (c, W) which columns each of these channels touches
+
+
+known_pieces: "weakref.WeakKeyDictionary[nn.Module, Piece]" = weakref.WeakKeyDictionary()
+
+
+def whole(local: Local, n_channels: int, width: int, like: Tensor) -> Piece:
+    """Return the piece that depends on all channels: one tangent for each."""
+    every = torch.arange(n_channels)
+    support = torch.ones(n_channels, width, dtype=torch.bool)
+    return Piece(local, every, every, torch.eye(n_channels, dtype=like.dtype), support)
+
+
+def piece(part: nn.Module, n_channels: int, like: Tensor) -> Piece:
+    """Return the piece of a descriptor's part (a polynomial of the density): its zeros are found by one trial.
+
+    Channels that touch no column in common share a tangent (Curtis, Powell, Reid, DOI 10.1093/imamat/13.1.117).
+    """
+    if part in known_pieces:
+        return known_pieces[part]
+
+    def local(density: Tensor, species: Tensor) -> Tensor:
+        return part(density)
+
+    trial = 0.5 + torch.rand(1, n_channels, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    support = slopes_along(local, trial.to(like), torch.zeros(1, dtype=torch.int64), torch.eye(n_channels).to(like))
+    support = support[:, 0] != 0.0
+    channels = support.any(1).nonzero().squeeze(-1)
+    color = colors(support[channels])
+    tangents = torch.zeros(int(color.max()) + 1, n_channels, dtype=like.dtype)
+    tangents[color, channels] = 1.0
+    known_pieces[part] = Piece(local, channels, color, tangents, support[channels])
+    return known_pieces[part]
+
+
+def colors(support: Tensor) -> Tensor:
+    """Return a color for each row such that rows of one color have no column in common, (c,)."""
+    color = torch.zeros(support.shape[0], dtype=torch.int64)
+    taken: list[Tensor] = []
+    for row, touched in enumerate(support):
+        free = [k for k, used in enumerate(taken) if not bool((used & touched).any())]
+        if not free:
+            taken.append(touched.clone())
+        color[row] = free[0] if free else len(taken) - 1
+        taken[int(color[row])] |= touched
+    return color
+
+
+def slopes_along(local: Local, density: Tensor, species: Tensor, tangents: Tensor) -> Tensor:
+    """Return the derivative of the columns of each atom along each tangent (T, C), (T, n, W), by forward mode."""
+
+    def one(tangent: Tensor) -> Tensor:
+        return torch.func.jvp(lambda a: local(a, species), (density,), (tangent.expand_as(density),))[1]
+
+    return torch.func.vmap(one, chunk_size=PASS)(tangents)
+
+
+def column_slopes(part: Piece, density: Tensor, species: Tensor) -> Tensor:
+    """Return `dphi_i/dA_i` for the channels of a piece, (n, c, W)."""
+    found = slopes_along(part.local, density, species, part.tangents)
+    return (found[part.color] * part.support.unsqueeze(1)).transpose(0, 1)
 
 
 def star(graph: Graph, edges: slice) -> Graph:
@@ -34,92 +109,61 @@ def star(graph: Graph, edges: slice) -> Graph:
 
 
 def edge_slopes(descriptor: Descriptor, graph: Graph, edges: slice) -> Tensor:
-    """Return `dA/dr_ij` of what each edge adds to the density, (e, 3, C), by three forward-mode passes."""
+    """Return `dA/dr_ij` of what each edge adds to the density, (e, 3, C), by forward mode in three directions."""
     alone = star(graph, edges)
-    slopes = []
-    for direction in range(3):
-        tangent = torch.zeros_like(alone.vectors)
-        tangent[:, direction] = 1.0
-        slopes.append(
-            torch.func.jvp(lambda v: descriptor.density(alone._replace(vectors=v)), (alone.vectors,), (tangent,))[1]
-        )
-    return torch.stack(slopes, 1)
+
+    def one(direction: Tensor) -> Tensor:
+        tangent = direction.expand_as(alone.vectors)
+        return torch.func.jvp(lambda v: descriptor.density(alone._replace(vectors=v)), (alone.vectors,), (tangent,))[1]
+
+    return torch.func.vmap(one, out_dims=1)(torch.eye(3).to(alone.vectors))
 
 
-def column_slopes(local: Local, density: Tensor, species: Tensor, per_pass: int) -> Tensor:
-    """Return `dphi_i/dA_i`, (C, n, W), by forward mode: one tangent for each channel, `per_pass` of them at a time."""
-    n, n_channels = density.shape
-    units = torch.eye(n_channels, dtype=density.dtype, device=density.device).unsqueeze(1).expand(-1, n, -1)
-
-    def one(tangent: Tensor) -> Tensor:
-        return torch.func.jvp(lambda a: local(a, species), (density,), (tangent,))[1]
-
-    return torch.func.vmap(one, chunk_size=max(1, per_pass))(units)
-
-
-def density_blocks(
-    descriptor: Descriptor, local: Local, kinds: Tensor, n_kinds: int, graph: Graph, max_bytes: int
+def density_rows(
+    descriptor: Descriptor, pieces: list[Piece], kinds: Tensor, n_kinds: int, graph: Graph, max_bytes: int
 ) -> tuple[Tensor, Tensor]:
-    """Return the rows `-dE/dr` (N, 3, n_kinds * W) and `-dE/dstrain` (9, n_kinds * W) of one structure."""
+    """Return the rows `-dE/dr` (N, 3, n_kinds * W) and `-dE/dstrain` (9, n_kinds * W) of one structure.
+
+    An atom of kind k fills the k-th block of the columns; W is the width of all pieces together.
+    """
     density = descriptor.density(graph)
     n, n_atoms = density.shape[0], graph.species.shape[0]
-    width = local(density[:1], graph.species[:1]).shape[1]
+    width = sum(p.support.shape[1] for p in pieces)
     starts = edge_starts(graph.centers, n_atoms).tolist()
-    dense = n_atoms <= 2 * (starts[n] / n)
-    row = density.element_size() * density.shape[1] * (2 * width + 3 * (n_atoms + 3 * starts[n] // n))
-    size = max(1, int(max_bytes / row))
     forces = density.new_zeros(n_atoms, n_kinds, 3, width)
-    virial = density.new_zeros(9, n_kinds, width)
+    virial = density.new_zeros(n_kinds, 9, width)
+    per_atom = density.element_size() * (3 * (starts[n] // n + 1) * (2 * width + density.shape[1]))
+    size = max(1, int(max_bytes / per_atom))
     for first in range(0, n, size):
         last = min(first + size, n)
         edges = slice(starts[first], starts[last])
-        left = column_slopes(local, density[first:last], graph.species[first:last], 32)
-        right = edge_slopes(descriptor, graph, edges)
-        centers = graph.centers[edges] - first
-        virial -= virial_block(left, right, graph.vectors[edges], centers, kinds[first:last], n_kinds)
-        add = dense_block if dense else sparse_block
-        add(forces, left, right, graph.centers[edges], graph.neighbors[edges], first, kinds[first:last])
-    return forces.transpose(1, 2).flatten(2), virial.flatten(1)
+        rows = edge_rows(descriptor, pieces, graph, density, slice(first, last), edges)
+        add_rows(forces, virial, rows, graph, edges, kinds)
+    return forces.transpose(1, 2).flatten(2), virial.transpose(0, 1).flatten(1)
 
 
-def virial_block(left: Tensor, right: Tensor, vectors: Tensor, centers: Tensor, kinds: Tensor, n_kinds: int) -> Tensor:
-    """Return `sum_i dphi_i/dA_i . sum_j r_ij (x) dA_i/dr_ij` for each kind of centre, (9, n_kinds, W)."""
-    strain = (vectors.view(-1, 3, 1, 1) * right.unsqueeze(1)).flatten(1, 2)  # (e, 9, C)
-    strain = segment_sum(strain, centers, left.shape[1])  # (n, 9, C)
-    out = left.new_zeros(9, n_kinds, left.shape[2])
-    for kind in kinds.unique().tolist():
-        mine = (kinds == kind).nonzero().squeeze(-1)
-        out[:, kind] = torch.einsum("ikc,ciw->kw", strain[mine], left[:, mine])
-    return out
+def edge_rows(
+    descriptor: Descriptor, pieces: list[Piece], graph: Graph, density: Tensor, atoms: slice, edges: slice
+) -> Tensor:
+    """Return `dphi_i/dr_ij`, (e, 3, W): for each centre the product (3J, C) with (C, W), one batch for all."""
+    layout = padding(graph.centers[edges] - atoms.start)
+    right = edge_slopes(descriptor, graph, edges)
+    right = pad(right.flatten(1), layout, right.new_zeros(1)).view(layout.n, 3 * layout.width, -1)
+    here = slice(atoms.start, atoms.start + layout.n)
+    products = [right[:, :, p.channels] @ column_slopes(p, density[here], graph.species[here]) for p in pieces]
+    return torch.cat(products, 2).view(layout.n * layout.width, 3, -1)[layout.slots]
 
 
-def dense_block(
-    forces: Tensor, left: Tensor, right: Tensor, centers: Tensor, neighbors: Tensor, first: int, kinds: Tensor
-) -> None:
-    """Add the rows of these centres by one dense product, (3N, n C) with (n C, W): best while N is about J."""
-    n_atoms, n = forces.shape[0], left.shape[1]
-    place = (centers - first) * n_atoms
-    table = segment_sum(right, place + neighbors, n * n_atoms)
-    table = table.index_add_(0, place + centers, right, alpha=-1.0).view(n, 3 * n_atoms, -1)
-    for kind in kinds.unique().tolist():
-        mine = (kinds == kind).nonzero().squeeze(-1)
-        rows = torch.einsum("ikc,ciw->kw", table[mine], left[:, mine])
-        forces[:, kind] -= rows.view(n_atoms, 3, -1)
-
-
-def sparse_block(
-    forces: Tensor, left: Tensor, right: Tensor, centers: Tensor, neighbors: Tensor, first: int, kinds: Tensor
-) -> None:
-    """Add the rows of these centres by one product for each centre, (3J, C) with (C, W): best beyond."""
-    local = centers - first
-    layout = padding(local)
-    table = pad(right.flatten(1), layout, right.new_zeros(1)).view(layout.n, layout.width * 3, -1)
-    rows = torch.bmm(table, left[:, : layout.n].transpose(0, 1))
-    rows = rows.view(layout.n * layout.width, 3, -1)[layout.slots]
-    n_kinds, kind = forces.shape[1], kinds[local]
-    flat = forces.flatten(0, 1)  # a view: (N * n_kinds, 3, W)
+def add_rows(forces: Tensor, virial: Tensor, rows: Tensor, graph: Graph, edges: slice, kinds: Tensor) -> None:
+    """Add what the rows of the edges mean for the forces (N, kinds, 3, W) and virials (kinds, 9, W)."""
+    centers, neighbors, vectors = graph.centers[edges], graph.neighbors[edges], graph.vectors[edges]
+    n_kinds, kind = forces.shape[1], kinds[centers]
+    flat = forces.flatten(0, 1)  # a view
     flat.index_add_(0, neighbors * n_kinds + kind, rows, alpha=-1.0)
     flat.index_add_(0, centers * n_kinds + kind, rows)
+    for k in kind.unique().tolist():
+        mine = (kind == k).nonzero().squeeze(-1)
+        virial[k] -= (vectors[mine].T @ rows[mine].flatten(1)).view(9, -1)
 
 
 def vector_slopes(

@@ -4,19 +4,17 @@ With the density `A_i = sum_j u(r_ij)` and the columns `phi_i(A_i)` of the regre
 
     dE/dr_k = sum_i dphi_i/dA_i . dA_i/dr_k
 
-so the rows of one structure are one matrix product: dphi/dA (by forward mode, one pass for each of the C channels) with
-dA/dr (by forward mode on a graph in which every edge is its own centre). There is no backward pass for each column.
+so the rows are products, centre by centre, of dA/dr_ij (3J, C), by forward mode on a graph in which every edge is its
+own centre, with dphi/dA (C, P), by forward mode along the C channels. There is no backward pass for each column.
 """
 
 import copy
-from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from mdzoo.descriptors import Descriptor
-from mdzoo.fit.blocks import BYTES, density_blocks, vector_slopes
+from mdzoo.fit.blocks import BYTES, Piece, density_rows, piece, vector_slopes, whole
 from mdzoo.graph import Graph, within
 from mdzoo.ops import segment_sum
 from mdzoo.potentials import DescriptorPotential, ForceField, Potential, SumPotential
@@ -109,7 +107,7 @@ def structure_rows(part: DescriptorPotential, graph: Graph, max_bytes: int) -> R
         nothing = energy.new_zeros(graph.species.shape[0], 3, energy.shape[1])
         return Rows(energy, nothing, energy.new_zeros(1, 9, energy.shape[1]))
     if part.descriptor.has_density:
-        forces, virial = density_rows(part, graph, max_bytes)
+        forces, virial = forward_rows(part, graph, max_bytes)
     else:
         forces, virial = backward_rows(part, graph, max_bytes)
     return Rows(energy, forces, virial.unsqueeze(0))
@@ -125,29 +123,28 @@ def energy_row(part: DescriptorPotential, graph: Graph) -> Tensor:
     return part.regressor.phi(features, graph.species).sum(0, keepdim=True)
 
 
-class Columns(NamedTuple):
-    """Which columns the atoms fill: the atoms of each kind fill one block of `local(A, species)`'s width."""
+def pieces_of(part: DescriptorPotential, like: Tensor) -> list[Piece]:
+    """Return the columns that an atom fills, piece by piece: the features if Linear, else all columns of the regressor.
 
-    local: Callable[[Tensor, Tensor], Tensor]  # (n, C), (n,) -> (n, W)
-    kinds: Tensor  # (N,) block of each atom
-    n_kinds: int
-
-
-def columns(part: DescriptorPotential, species: Tensor) -> Columns:
-    """Return the blocks of the regressor's columns: one for each species if Linear, else all in one."""
-    contract = part.descriptor.contract
-    if isinstance(part.regressor, Linear):
-        return Columns(lambda a, s: contract(a), species, part.regressor.n_species)
-    return Columns(lambda a, s: part.regressor.phi(contract(a), s), torch.zeros_like(species), 1)
+    A descriptor that concatenates `parts` (modules, each a polynomial of the density) has one piece for each of them.
+    """
+    descriptor, regressor = part.descriptor, part.regressor
+    if not isinstance(regressor, Linear):
+        width = n_parameters(part)
+        return [whole(lambda a, s: regressor.phi(descriptor.contract(a), s), descriptor.n_channels, width, like)]
+    if not hasattr(descriptor, "parts"):
+        return [whole(lambda a, s: descriptor.contract(a), descriptor.n_channels, descriptor.n_features, like)]
+    return [piece(module, descriptor.n_channels, like) for module in descriptor.parts]
 
 
-def density_rows(part: DescriptorPotential, graph: Graph, max_bytes: int) -> tuple[Tensor, Tensor]:
+def forward_rows(part: DescriptorPotential, graph: Graph, max_bytes: int) -> tuple[Tensor, Tensor]:
     """Return the force rows (N, 3, P) and virial rows (9, P) of one structure by way of its density."""
-    layout = columns(part, graph.species)
     like = next(part.regressor.parameters())
     graph = graph._replace(vectors=graph.vectors.to(like.dtype))
-    forces, virial = density_blocks(part.descriptor, layout.local, layout.kinds, layout.n_kinds, graph, max_bytes)
-    missing = n_parameters(part) - forces.shape[-1]  # the bias columns of Linear, without derivative
+    linear = isinstance(part.regressor, Linear)
+    kinds, n_kinds = (graph.species, part.regressor.n_species) if linear else (torch.zeros_like(graph.species), 1)
+    forces, virial = density_rows(part.descriptor, pieces_of(part, like), kinds, n_kinds, graph, max_bytes)
+    missing = n_parameters(part) - forces.shape[-1]  # the bias columns of Linear have no derivative
     return nn.functional.pad(forces, (0, missing)), nn.functional.pad(virial, (0, missing))
 
 
@@ -160,8 +157,3 @@ def backward_rows(part: DescriptorPotential, graph: Graph, max_bytes: int) -> tu
     forces = segment_sum(g, graph.centers, n_atoms) - segment_sum(g, graph.neighbors, n_atoms)
     virial = -torch.einsum("ea,ebp->abp", graph.vectors.to(g.dtype), g)
     return forces, virial.flatten(0, 1)
-
-
-def channels(descriptor: Descriptor) -> int:
-    """Return C, the number of channels of the density (0 where there is none)."""
-    return descriptor.n_channels if descriptor.has_density else 0
