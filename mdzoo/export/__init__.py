@@ -1,1 +1,1 @@
-
+"""Who uses a model outside: exported files, and what runs on them."""
