@@ -1,0 +1,189 @@
+"""The console command: what it teaches, what it refuses, what it leaves behind."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+import mdzoo
+from mdzoo.cli import main
+from mdzoo.cli.help import command_names
+from tests import tiny_data
+
+SMALL = [
+    "descriptor.K=2",
+    "descriptor.L=1",
+    "descriptor.cutoff=4.5",
+    "empirical.zbl.outer=2.0",
+    "empirical.zbl.inner=1.0",
+]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """The directory of one finished run on the tiny data."""
+    folder = tmp_path_factory.mktemp("train")
+    words = [*tiny_data.write(folder), *SMALL, f"run_dir={folder}/run", "seed=3"]
+    assert main(["train", *words]) == 0
+    return folder / "run"
+
+
+def refused(capsys, *words):
+    """Run a command that must fail with one line and return the line."""
+    assert main(list(words)) == 1
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert len(lines) == 1, lines
+    return lines[0]
+
+
+@pytest.mark.parametrize("words", [[], ["--help"], ["help"]])
+def test_overview_names_every_command_with_an_example(capsys, words):
+    assert main(words) == 0
+    text = capsys.readouterr().out
+    assert all(name in text for name in command_names())
+    assert "mdzoo train data=silicon empirical=zbl descriptor=so3 regressor=linear fit=least_squares" in text
+
+
+@pytest.mark.parametrize("command", command_names())
+def test_help_of_every_command_gives_examples_and_keys(capsys, command):
+    assert main([command, "--help"]) == 0
+    text = capsys.readouterr().out
+    assert f"  mdzoo {command}" in text, "an example"
+    assert "run_dir:" in text
+    assert "seed: 0" in text
+
+
+def test_version(capsys):
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out.strip() == mdzoo.__version__
+
+
+def test_a_misspelt_command_is_refused(capsys):
+    assert main(["trian"]) == 2
+    assert "did you mean train?" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "near"),
+    [
+        (["descriptr=so3"], "descriptor"),
+        (["descriptor=so4"], "so3"),
+        (["empirical=[zbl,lenard_jones]"], "lennard_jones"),
+        (["descriptor.cutof=4"], "descriptor.cutoff"),
+        (["descriptor.k=4"], "descriptor.K"),
+        (["+descriptor.k=4"], "descriptor.K"),
+        (["data.tran=a.xyz"], "data.train"),
+        (["zbl.iner=1"], "empirical.zbl.inner"),
+        (["sed=1"], "seed"),
+        (["run_dri=x"], "run_dir"),
+    ],
+)
+def test_a_misspelt_key_is_refused_with_the_nearest_right_one(capsys, words, near):
+    assert f"did you mean {near}?" in refused(capsys, "train", *words)
+
+
+def test_a_word_without_equals_is_refused(capsys):
+    assert "`seed` must be key=value" in refused(capsys, "train", "seed")
+
+
+def test_what_must_be_given_is_named(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert "`model` must be given" in refused(capsys, "evaluate")
+    assert not list(tmp_path.iterdir()), "nothing is written before the config is whole"
+
+
+def test_an_unknown_model_is_refused(capsys, tmp_path):
+    line = refused(capsys, "evaluate", "model=nowhere", f"run_dir={tmp_path}")
+    assert "`model` must be a run directory, a .safetensors file or one of" in line
+
+
+def test_a_descriptor_without_regressor_is_refused(capsys, tmp_path):
+    words = [*tiny_data.write(tmp_path), "regressor=null", f"run_dir={tmp_path}/run"]
+    assert "`regressor` must stand beside `descriptor`" in refused(capsys, "train", *words)
+
+
+def test_a_missing_file_is_one_line_and_the_traceback_is_one_variable_away(capsys, tmp_path, monkeypatch):
+    words = ["train", "data=extxyz", f"data.train={tmp_path}/none.extxyz", f"run_dir={tmp_path}/run"]
+    assert "none.extxyz" in refused(capsys, *words)
+    assert "stopped" in (tmp_path / "run" / "train.log").read_text()
+    monkeypatch.setenv("MDZOO_TRACEBACK", "1")
+    with pytest.raises(FileNotFoundError):
+        main(words)
+
+
+def test_train_leaves_a_whole_run_directory(trained):
+    found = {path.name for path in trained.iterdir()}
+    assert {"config.yaml", "model.safetensors", "model.pt", "metrics.json", "parity.png", "train.log"} <= found
+    metrics = json.loads((trained / "metrics.json").read_text())
+    assert set(metrics) >= {"train", "test", "seconds", "model", "data"}
+    assert metrics["test"]["n_structures"] == 4
+    assert set(metrics["test"]["groups"]) == {"calm", "wild"}
+    assert metrics["model"]["name"] == "ZBL + SO3 + Linear"
+    assert metrics["train"]["force_mae"] < 0.5, "it was fitted"
+    assert set(metrics["seconds"]) == {"read", "fit", "evaluate"}
+
+
+def test_the_config_of_a_run_is_resolved(trained):
+    text = (trained / "config.yaml").read_text()
+    assert "${" not in text
+    assert "seed: 3" in text
+
+
+def test_evaluate_reproduces_the_errors_of_the_run(trained, tmp_path):
+    assert main(["evaluate", f"model={trained}", f"run_dir={tmp_path}", "seed=3"]) == 0
+    again, first = (json.loads((path / "metrics.json").read_text()) for path in (tmp_path, trained))
+    for section in ("train", "test"):
+        for key in ("energy_mae", "force_rmse", "stress_mae"):
+            assert again[section][key] == pytest.approx(first[section][key], rel=1e-9)
+
+
+def test_evaluate_takes_other_data(trained, tmp_path):
+    other = tiny_data.write(tmp_path)[1].partition("=")[2]
+    assert main(["evaluate", f"model={trained}", f"data.test={other}", f"run_dir={tmp_path}/run"]) == 0
+    metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    assert metrics["test"]["n_structures"] == 10
+    assert "train" not in metrics
+
+
+def test_export_writes_a_file_that_torch_alone_loads(trained, tmp_path):
+    assert main(["export", f"model={trained}", f"run_dir={tmp_path}", "dtype=float32"]) == 0
+    model = torch.jit.load(tmp_path / "model.pt")
+    assert model.atomic_numbers == [14]
+    assert model.dtype == "float32"
+
+
+def test_benchmark_times_supercells(trained, tmp_path):
+    words = [f"model={trained}", "sizes=[8]", "repeats=1", f"run_dir={tmp_path}"]
+    assert main(["benchmark", *words]) == 0
+    (row,) = json.loads((tmp_path / "benchmark.json").read_text())["rows"]
+    assert row["n_atoms"] == 8
+    assert row["forces"] > row["energies"] > 0.0
+
+
+def test_report_compares_runs(trained, tmp_path, capsys):
+    assert main(["report", f"runs=[{trained}]", f"run_dir={tmp_path}"]) == 0
+    assert "test errors" in capsys.readouterr().out
+    assert "`runs` must name run directories" in refused(
+        capsys, "report", f"runs={tmp_path}/none", f"run_dir={tmp_path}"
+    )
+
+
+def test_list_shows_members_and_is_kept_on_request(tmp_path, capsys):
+    assert main(["list", f"run_dir={tmp_path}"]) == 0
+    shown, kept = capsys.readouterr().out, (tmp_path / "list.txt").read_text()
+    for text in (shown, kept):
+        assert "lennard_jones" in text
+        assert "so3" in text
+
+
+def test_it_runs_from_another_folder(tmp_path):
+    here = Path(__file__).resolve().parents[1]
+    environment = {**os.environ, "PYTHONPATH": str(here)}
+    command = [sys.executable, "-m", "mdzoo.cli", "train", "--help"]
+    out = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
+    assert "descriptor=" in out.stdout
+    assert out.stderr == ""

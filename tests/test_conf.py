@@ -1,0 +1,131 @@
+"""Configs are code: each file builds what it names, each key is an argument, and nothing unknown is taken."""
+
+import inspect
+import re
+
+import pytest
+from omegaconf import OmegaConf
+
+from mdzoo.cli.commands import PLACES, data_module, new_model
+from mdzoo.cli.config import compose, conf_dir, groups, plain
+from mdzoo.data import DataModule
+from mdzoo.descriptors.base import Descriptor
+from mdzoo.potentials import ForceField, Potential, build
+from mdzoo.potentials.assemble import assemble
+from mdzoo.potentials.registry import MEMBERS, arguments
+from mdzoo.regressors.base import Regressor
+from tests import tiny_data
+
+FRAMES = {"AtomicEnergies", "SumPotential", "DescriptorPotential", "Ensemble"}  # made by assembly, not chosen
+FILLED = {"atomic_numbers", "n_species", "n_features", "energies"}  # taken from the data and from one another
+AXIS_OF = {Potential: "empirical", Descriptor: "descriptor", Regressor: "regressor"}
+
+
+def snake(name: str) -> str:
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()
+
+
+def member(axis: str, choice: str) -> dict:
+    table = plain(OmegaConf.load(conf_dir() / axis / f"{choice}.yaml"))
+    return table[choice] if axis == "empirical" else table
+
+
+MEMBER_FILES = [(axis, choice) for axis in AXIS_OF.values() for choice in groups()[axis]]
+CHOSEN = sorted(set(MEMBERS) - FRAMES)
+
+
+@pytest.mark.parametrize(("axis", "choice"), MEMBER_FILES)
+def test_a_file_is_named_after_its_class_and_its_keys_are_the_arguments(axis, choice):
+    table = member(axis, choice)
+    assert choice == snake(table["name"])
+    assert set(table) - {"name"} == set(arguments(table["name"])) - FILLED
+
+
+@pytest.mark.parametrize("name", CHOSEN)
+def test_every_public_class_has_a_file(name):
+    (axis,) = [axis for base, axis in AXIS_OF.items() if issubclass(MEMBERS[name], base)]
+    assert snake(name) in groups()[axis]
+
+
+@pytest.mark.parametrize("choice", groups()["empirical"])
+def test_an_empirical_file_holds_one_key_its_name(choice):
+    assert list(OmegaConf.load(conf_dir() / "empirical" / f"{choice}.yaml")) == [choice]
+
+
+@pytest.mark.parametrize("numbers", [[14], [15, 49]])
+@pytest.mark.parametrize("empirical", groups()["empirical"])
+@pytest.mark.parametrize("descriptor", groups()["descriptor"])
+@pytest.mark.parametrize("regressor", groups()["regressor"])
+def test_every_combination_builds(numbers, empirical, descriptor, regressor):
+    axes = {empirical: member("empirical", empirical)}, member("descriptor", descriptor), member("regressor", regressor)
+    table = assemble(*axes, numbers, [0.0] * len(numbers))
+    assert ForceField(build(table), numbers).reach == 1
+
+
+@pytest.mark.parametrize("choice", groups()["data"])
+def test_the_keys_of_data_are_the_arguments_of_the_data_module(choice):
+    keys = set(compose("train", [f"data={choice}"]).data)
+    taken = set(inspect.signature(DataModule).parameters)
+    assert keys - set(PLACES) == taken - {"cutoff"}, "the cutoff is the model's"
+
+
+@pytest.mark.parametrize("choice", sorted(set(groups()["data"]) - {"silicon", "extxyz"}))
+def test_data_files_are_there(choice, data_root):
+    config = plain(compose("train", [f"data={choice}", f"data.root={data_root}"]).data)
+    from mdzoo.data.readers import find_files
+
+    for split in ("train", "test"):
+        paths = config[split] if isinstance(config[split], list) else [config[split]]
+        assert all(find_files(path, split) for path in paths if path)
+
+
+@pytest.mark.parametrize("choice", groups()["experiment"])
+def test_every_experiment_assembles_and_predicts_one_batch(choice, tmp_path):
+    words = [word for word in tiny_data.write(tmp_path) if word != "data=extxyz"]
+    settings = plain(compose("train", [f"experiment={choice}", *words]))
+    data = data_module(settings["data"] | {"stress_mask": None})
+    data.setup()
+    force_field, _ = new_model(settings, data)
+    data.cutoff = force_field.cutoff
+    out = force_field(next(iter(data.train_dataloader())).graph)
+    assert out.forces.isfinite().all()
+
+
+def test_empirical_terms_add_and_axes_can_be_left_out():
+    both = compose("train", ["empirical=[zbl,lennard_jones]", "empirical.zbl.outer=3"])
+    assert list(both.empirical) == ["zbl", "lennard_jones"]
+    assert both.empirical.zbl.outer == 3
+    none = compose("train", ["empirical=[]", "descriptor=null", "regressor=null"])
+    assert not {"empirical", "descriptor", "regressor"} & set(none)
+    assert plain(compose("train", ["empirical=null"])) == plain(compose("train", ["empirical=[]"]))
+
+
+def test_a_later_word_wins_over_the_experiment():
+    config = compose("train", ["experiment=silicon_demo", "regressor=mlp", "descriptor.K=2"])
+    assert config.regressor.name == "MLP"
+    assert config.descriptor.K == 2
+
+
+def test_paths_with_spaces_and_equals_are_text():
+    assert compose("train", ["data.train=my data/a=1 (b).xyz"]).data.train == "my data/a=1 (b).xyz"
+
+
+def test_the_seed_of_the_data_is_the_seed():
+    assert compose("train", ["seed=7"]).data.seed == 7
+
+
+def test_assembly_refuses_a_table_without_a_name():
+    with pytest.raises(ValueError, match="`name` must stand in every table"):
+        assemble({"zbl": {"inner": 1.0}}, None, None, [14], [0.0])
+
+
+def test_assembly_fills_in_what_the_data_and_the_descriptor_know():
+    table = assemble(None, {"name": "SO3", "K": 2, "L": 1}, {"name": "Linear"}, [14, 42], [1.0, 2.0])
+    energies, learnt = table["terms"]
+    assert energies == {"name": "AtomicEnergies", "energies": [1.0, 2.0]}
+    assert learnt["descriptor"]["n_species"] == 2
+    assert learnt["regressor"] == {
+        "name": "Linear",
+        "n_species": 2,
+        "n_features": build(learnt["descriptor"]).n_features,
+    }
