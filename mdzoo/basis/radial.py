@@ -1,10 +1,11 @@
-"""Functions of one distance: families of radial functions, all evaluated as one Chebyshev series.
+"""Functions of one distance: families of radial functions.
 
-A family is given at construction by plain NumPy functions of x = r / cutoff in (0, 1]. Each is smooth there (`bessel2`
-after its pole is divided out), so a Chebyshev series of some twenty terms holds it to rounding: in a forward pass there is
-one recursion and one matrix product, whatever the family, with exact derivatives to any order.
+The Bessel families are given at construction by plain NumPy functions of x = r / cutoff in (0, 1]. Each is smooth there
+(`bessel2` after its pole is divided out), so one Chebyshev series of some twenty to thirty terms holds it to rounding:
+a forward pass is one recursion and one matrix product, with exact derivatives of any order.
 """
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -35,7 +36,7 @@ def bessel_zeros(kind: Callable[..., np.ndarray], l_max: int, k_max: int) -> np.
 
 
 def bessel_functions(cutoff: float, l_max: int, k_max: int) -> list[Function]:
-    """Return `g_kl(x) = sqrt(2 / (rc^3 j_{l+1}(z_lk)^2)) j_l(z_lk x)`, orthonormal on the ball of radius rc; l outer."""
+    """Return `g_kl(x) = sqrt(2 / (rc^3 j_{l+1}(z_lk)^2)) j_l(z_lk x)`, orthonormal on the ball of radius rc, l outer."""
     zeros = bessel_zeros(spherical_jn, l_max, k_max)
 
     def function(order: int, zero: float) -> Function:
@@ -46,7 +47,7 @@ def bessel_functions(cutoff: float, l_max: int, k_max: int) -> list[Function]:
 
 
 def bessel2_functions(cutoff: float, l_max: int, k_max: int) -> list[Function]:
-    """Return `x^(l+1) y_l(z_lk x)` times the norm of the first kind's form; the pole is put back in the forward pass."""
+    """Return `x^(l+1) y_l(z_lk x)` with a norm of the same form; the forward pass puts the pole back."""
     zeros = bessel_zeros(spherical_yn, l_max, k_max)
 
     def function(order: int, zero: float) -> Function:
@@ -54,18 +55,6 @@ def bessel2_functions(cutoff: float, l_max: int, k_max: int) -> list[Function]:
         return lambda x: norm * x ** (order + 1) * spherical_yn(order, zero * x)
 
     return [function(order, zero) for order in range(l_max + 1) for zero in zeros[order]]
-
-
-def chebyshev_functions(k_max: int, stretch: float) -> list[Function]:
-    """Return `T_k(xi(x))`, k = 0..k_max-1, with `xi = 1 - 2 (e^(-s (x - 1)) - 1) / (e^s - 1)`, finer at short distances.
-
-    This is the exponentially scaled distance of Drautz (DOI 10.1103/PhysRevB.99.014104, eq. 24); s -> 0 is linear.
-    """
-
-    def transform(x: np.ndarray) -> np.ndarray:
-        return 2.0 * x - 1.0 if stretch == 0.0 else 1.0 - 2.0 * np.expm1(-stretch * (x - 1.0)) / np.expm1(stretch)
-
-    return [lambda x, c=np.eye(k_max)[k]: chebyshev.chebval(transform(x), c) for k in range(k_max)]
 
 
 def series(functions: list[Function], tolerance: float = 1e-13) -> np.ndarray:
@@ -79,31 +68,32 @@ def series(functions: list[Function], tolerance: float = 1e-13) -> np.ndarray:
     return coefficients[: max(2, int(np.flatnonzero(large)[-1]) + 1)]
 
 
-def chebyshev_values(u: Tensor, degree: int) -> Tensor:
-    """Return T_0..T_degree of u (E,), (E, degree + 1), doubling the degree: `T_{m+n} = 2 T_m T_n - T_{m-n}`."""
-    table = torch.stack([torch.ones_like(u), u], -1)
-    while table.shape[1] <= degree:
-        m = table.shape[1] - 1
-        last = table[:, m:]
-        n = min(m, degree - m)
-        table = torch.cat([table, 2.0 * last * table[:, 1 : n + 1] - table[:, m - n : m].flip(1)], 1)
-    return table
+def chebyshev_rows(u: Tensor, weight: Tensor, degree: int) -> Tensor:
+    """Return `weight T_n(u)`, n = 0..degree, one row each: (E,), (E,) -> (degree + 1, E)."""
+    rows = [weight, weight * u]
+    twice = 2.0 * u
+    for n in range(2, degree + 1):
+        rows.append(twice * rows[n - 1] - rows[n - 2])
+    return torch.stack(rows[: degree + 1])
 
 
 class Radial(nn.Module):
     """Radial functions `g_kl(r) f(r)` with a smooth cutoff f; zero at and beyond the cutoff.
 
+    `chebyshev` is `g_k = T_k(xi)`, k = 0..K-1, with `xi = 1 - 2 (e^(s (1 - x)) - 1) / (e^s - 1)` of x = r / cutoff, finer
+    at short distances (Drautz, DOI 10.1103/PhysRevB.99.014104, eq. 24; s = 0 is linear in r).
+
     Arguments:
-        family: `bessel` (spherical Bessel functions of the first kind, orthonormal), `bessel2` (second kind, the form of
-            the slides; singular as r -> 0, like r^-(l+1): only with a repulsive term that keeps atoms apart), or
-            `chebyshev` (of a transformed distance; they do not depend on l, which is fastest).
+        family: `bessel` (spherical Bessel functions of the first kind, orthonormal), `bessel2` (second kind, the form
+            of the slides; singular as r -> 0, like r^-(l+1): only with a repulsive term that keeps atoms apart), or
+            `chebyshev` (the same functions for every l, which is fastest).
         cutoff: Angstrom.
         k_max: K, number of functions for each l.
         l_max: L.
         smoothness: continuous derivatives at the cutoff.
-        stretch: of the distance of `chebyshev`.
+        stretch: s, of the distance of `chebyshev`.
 
-    Shapes: r (E,) -> (E, blocks, K), blocks = L + 1 where the functions depend on l, else 1.
+    Shapes: r (E,) -> (blocks, K, E), blocks = L + 1 where the functions depend on l, else 1.
     """
 
     def __init__(
@@ -112,25 +102,31 @@ class Radial(nn.Module):
         super().__init__()
         if family not in FAMILIES:
             raise ValueError(f"`radial` must be one of {list(FAMILIES)}, got {family!r}; see mdzoo.basis.radial.Radial")
-        functions = {
-            "bessel": lambda: bessel_functions(cutoff, l_max, k_max),
-            "bessel2": lambda: bessel2_functions(cutoff, l_max, k_max),
-            "chebyshev": lambda: chebyshev_functions(k_max, float(stretch)),
-        }[family]()
-        self.cutoff = float(cutoff)
-        self.smoothness = int(smoothness)
-        self.k_max = int(k_max)
-        self.blocks = len(functions) // self.k_max
-        self.has_pole = family == "bessel2"
-        self.register_buffer("coefficients", torch.as_tensor(series(functions), dtype=torch.float64), persistent=False)
+        self.family = family
+        self.cutoff, self.k_max = float(cutoff), int(k_max)
+        self.smoothness, self.stretch = int(smoothness), float(stretch)
+        self.blocks = 1 if family == "chebyshev" else int(l_max) + 1
+        matrix = torch.eye(self.k_max, dtype=torch.float64)
+        if family != "chebyshev":
+            functions = bessel_functions if family == "bessel" else bessel2_functions
+            matrix = torch.as_tensor(series(functions(self.cutoff, int(l_max), self.k_max)).T.copy())
+        self.register_buffer("coefficients", matrix, persistent=False)
 
     def forward(self, r: Tensor) -> Tensor:
-        """Return the functions at the distances r, (E, blocks, K)."""
+        """Return the functions at the distances r, (blocks, K, E)."""
         x = torch.clamp(r / self.cutoff, max=1.0)
-        table = chebyshev_values(2.0 * x - 1.0, self.coefficients.shape[0] - 1)
-        values = (table * polynomial_cutoff(x, self.smoothness).unsqueeze(1)) @ self.coefficients
-        values = values.view(-1, self.blocks, self.k_max)
-        if self.has_pole:
-            orders = torch.arange(1, self.blocks + 1, device=r.device, dtype=r.dtype)
-            values = values * (x.unsqueeze(1) ** -orders).unsqueeze(2)
-        return values
+        envelope = polynomial_cutoff(x, self.smoothness)
+        if self.family == "chebyshev":
+            return chebyshev_rows(self.transform(x), envelope, self.k_max - 1).unsqueeze(0)
+        rows = self.coefficients @ chebyshev_rows(2.0 * x - 1.0, envelope, self.coefficients.shape[1] - 1)
+        rows = rows.view(self.blocks, self.k_max, -1)
+        if self.family == "bessel2":
+            orders = torch.arange(1, self.blocks + 1, device=r.device, dtype=r.dtype).view(-1, 1, 1)
+            rows = rows * x**-orders
+        return rows
+
+    def transform(self, x: Tensor) -> Tensor:
+        """Return xi(x) in [-1, 1], of the shape of x."""
+        if self.stretch == 0.0:
+            return 2.0 * x - 1.0
+        return 1.0 - 2.0 / math.expm1(self.stretch) * torch.expm1(self.stretch * (1.0 - x))

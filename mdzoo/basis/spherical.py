@@ -35,29 +35,36 @@ def solid_harmonic(order: int, m: int) -> np.ndarray:
     return out
 
 
-def monomials(unit: Tensor, l_max: int) -> Tensor:
-    """Return all monomials of the unit vectors (E, 3) of degrees 0..l_max, (E, sum of (l + 1)(l + 2) / 2)."""
-    x, y, z = unit[:, 0:1], unit[:, 1:2], unit[:, 2:3]
-    last = torch.ones_like(x)
-    parts = [last]
-    for degree in range(1, l_max + 1):
-        last = torch.cat([x * last, y * last[:, last.shape[1] - degree :], z * last[:, last.shape[1] - 1 :]], 1)
-        parts.append(last)
-    return torch.cat(parts, 1)
+def monomials(x: Tensor, y: Tensor, z: Tensor, l_max: int) -> list[Tensor]:
+    """Return all monomials of degrees 0..l_max, in the order of `exponents`, each of the shape of x, y and z."""
+    last = [torch.ones_like(x)]
+    out = [last[0]]
+    for _ in range(l_max):
+        degree = len(last)
+        rows = [x * row for row in last]
+        width = (1 + int(round((8 * degree + 1) ** 0.5))) // 2 - 1
+        rows += [y * row for row in last[degree - width :]]
+        rows.append(z * last[degree - 1])
+        last = rows
+        out += rows
+    return out
 
 
 class SphericalHarmonics(nn.Module):
-    """Real orthonormal spherical harmonics Y_lm, l = 0..L, m = -l..l: (E, 3) unit vectors -> (E, (L + 1)^2)."""
+    """Real orthonormal spherical harmonics Y_lm, l = 0..L, m = -l..l, one row each.
+
+    Shapes: components x, y, z (E,) of unit vectors -> ((L + 1)^2, E).
+    """
 
     def __init__(self, l_max: int) -> None:
         super().__init__()
         self.l_max = int(l_max)
         blocks = [
-            np.stack([solid_harmonic(order, m) for m in range(-order, order + 1)], -1) for order in range(l_max + 1)
+            np.stack([solid_harmonic(order, m) for m in range(-order, order + 1)]) for order in range(self.l_max + 1)
         ]
         matrix = torch.block_diag(*[torch.as_tensor(block, dtype=torch.float64) for block in blocks])
         self.register_buffer("matrix", matrix, persistent=False)
 
-    def forward(self, unit: Tensor) -> Tensor:
-        """Return Y_lm of unit vectors, (E, (L + 1)^2)."""
-        return monomials(unit, self.l_max) @ self.matrix
+    def forward(self, x: Tensor, y: Tensor, z: Tensor) -> Tensor:
+        """Return Y_lm of unit vectors, ((L + 1)^2, E)."""
+        return self.matrix @ torch.stack(monomials(x, y, z, self.l_max))

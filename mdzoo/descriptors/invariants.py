@@ -1,7 +1,8 @@
 """Invariants of an expanded density: what orders 3, 4 and 5 of `SO3` make of a_klm.
 
-Each part takes the flat density (n, species * K * (L + 1)^2), lm inner, uses its own share of k and lm (C channels of species
-and k), and gives `forward -> (n, F)` or, with weights, `fold -> (n,)`, where the weights act before features exist.
+Each part uses its own share of k and lm: C channels (species and k), (l_max + 1)^2 harmonics. Inside, atoms are the last
+axis, so that every product is over long rows. A part gives `forward -> (n, F)` or, with weights, `fold -> (n,)`, where the
+weights act on the equivariants and features never exist.
 """
 
 import numpy as np
@@ -12,18 +13,20 @@ from mdzoo.basis.coupling import even_triples, real_coupling
 
 
 class Share(nn.Module):
-    """The part of the density that one body order uses, (n, C, (l_max + 1)^2)."""
+    """The part of the density that one body order uses: (n, species * K * lm) -> (lm, C, n)."""
 
     def __init__(self, n_species: int, k_all: int, l_all: int, k_max: int, l_max: int) -> None:
         super().__init__()
         self.n_species, self.k_all, self.k_max, self.l_max = n_species, k_all, k_max, l_max
         self.lm_all, self.lm = (l_all + 1) ** 2, (l_max + 1) ** 2
         self.n_channels = n_species * k_max
+        self.widths = [2 * order + 1 for order in range(l_max + 1)]
 
     def forward(self, density: Tensor) -> Tensor:
-        """Return the share, (n, C, (l_max + 1)^2)."""
-        table = density.view(-1, self.n_species, self.k_all, self.lm_all)[:, :, : self.k_max, : self.lm]
-        return table.reshape(-1, self.n_channels, self.lm)
+        """Return the share, ((l_max + 1)^2, C, n)."""
+        table = density.view(-1, self.n_species, self.k_all, self.lm_all)
+        table = table.split([self.lm, self.lm_all - self.lm], 3)[0]  # its gradient is contiguous, a slice's need not be
+        return table[:, :, : self.k_max].permute(3, 1, 2, 0).reshape(self.lm, self.n_channels, -1)
 
     def names(self) -> list[str]:
         """Return the name of each channel: k, or species.k with several species."""
@@ -32,50 +35,59 @@ class Share(nn.Module):
 
 
 class Equivariants(nn.Module):
-    """`y_{p t m} = sum C^{l1 l2 l}_{m1 m2 m} a_{p1 l1 m1} a_{p2 l2 m2}` for pairs p of channels and triples t = (l, l1, l2).
+    """`y_{t p m} = sum C^{l1 l2 l}_{m1 m2 m} a_{p1 l1 m1} a_{p2 l2 m2}`; p pairs channels, t is a triple (l, l1, l2).
 
-    One product for each pair (l1 m1, l2 m2), then one matrix with all couplings; columns are sorted by l, then t, then m.
+    One product for each pair (l1 m1, l2 m2), then one matrix with all couplings; its rows are sorted by l, then m, then t.
     """
 
     def __init__(self, l_max: int, first: list[int], second: list[int]) -> None:
         super().__init__()
         self.triples = even_triples(l_max)
         self.counts = [sum(t[0] == order for t in self.triples) for order in range(l_max + 1)]
-        same = first == second
+        self.widths = [(2 * order + 1) * count for order, count in enumerate(self.counts)]
+        self.same = first == second
         pairs: dict[tuple[int, int], int] = {}
         entries: list[tuple[int, int, float]] = []
-        column = 0
-        for order, l1, l2 in self.triples:
+        starts = np.cumsum([0, *self.widths])
+        for number, (order, l1, l2) in enumerate(self.triples):
+            t = number - sum(self.counts[:order])
             table = real_coupling(l1, l2, order)
             for i, j, m in np.argwhere(np.abs(table) > 1e-14):
                 mu, nu = l1 * l1 + int(i), l2 * l2 + int(j)
-                pair = (min(mu, nu), max(mu, nu)) if same else (mu, nu)
-                entries.append((pairs.setdefault(pair, len(pairs)), column + int(m), float(table[i, j, m])))
-            column += 2 * order + 1
-        matrix = torch.zeros(len(pairs), column, dtype=torch.float64)
-        for row, col, value in entries:
-            matrix[row, col] += value
+                pair = (min(mu, nu), max(mu, nu)) if self.same else (mu, nu)
+                row = int(starts[order]) + int(m) * self.counts[order] + t
+                entries.append((row, pairs.setdefault(pair, len(pairs)), float(table[i, j, m])))
+        matrix = torch.zeros(sum(self.widths), len(pairs), dtype=torch.float64)
+        for row, column, value in entries:
+            matrix[row, column] += value
         self.register_buffer("matrix", matrix, persistent=False)
         self.register_buffer("lm1", torch.tensor([p[0] for p in pairs]), persistent=False)
         self.register_buffer("lm2", torch.tensor([p[1] for p in pairs]), persistent=False)
         self.register_buffer("first", torch.tensor(first), persistent=False)
         self.register_buffer("second", torch.tensor(second), persistent=False)
-        self.same = same
 
     def forward(self, a: Tensor) -> list[Tensor]:
-        """Return for each l the equivariants of a (n, C, lm) as (n, 2l + 1, pairs * triples of l)."""
+        """Return for each l the equivariants of a (lm, C, n) as (2l + 1, triples of l * pairs, n)."""
         left = a if self.same else a[:, self.first]
         right = a if self.same else a[:, self.second]
-        products = left.index_select(2, self.lm1) * right.index_select(2, self.lm2)
-        y = products @ self.matrix
+        products = left.index_select(0, self.lm1) * right.index_select(0, self.lm2)
+        y = (self.matrix @ products.flatten(1)).view(-1, products.shape[2])
+        heights = [width * products.shape[1] for width in self.widths]
         out: list[Tensor] = []
-        column = 0
-        for order, count in enumerate(self.counts):
-            width = (2 * order + 1) * count
-            block = y[:, :, column : column + width].reshape(-1, y.shape[1] * count, 2 * order + 1)
-            out.append(block.mT)
-            column += width
+        for order, block in enumerate(y.split(heights)):
+            out.append(block.view(2 * order + 1, -1, block.shape[1]))
         return out
+
+
+def quadratic(left: Tensor, matrix: Tensor, right: Tensor) -> Tensor:
+    """Return `sum_mrc left_mrn matrix_rc right_mcn`, (n,)."""
+    return (left * (matrix @ right)).flatten(0, 1).sum(0)
+
+
+def place(theta: Tensor, index: Tensor, rows: int, columns: int) -> Tensor:
+    """Return the (rows, columns) matrix that holds theta at the flat `index` and 0 elsewhere."""
+    flat = torch.zeros([rows * columns], dtype=theta.dtype, device=theta.device)
+    return flat.index_copy(0, index, theta).view(rows, columns)
 
 
 class Power(nn.Module):
@@ -84,42 +96,36 @@ class Power(nn.Module):
     def __init__(self, n_species: int, k_all: int, l_all: int, k_max: int, l_max: int) -> None:
         super().__init__()
         self.share = Share(n_species, k_all, l_all, k_max, l_max)
-        size = self.share.n_channels
-        self.size = size
-        self.l_max = l_max
-        rows, columns = np.triu_indices(size)
-        self.register_buffer("upper", torch.tensor(rows * size + columns), persistent=False)
+        rows, columns = np.triu_indices(self.share.n_channels)
+        self.register_buffer("rows", torch.tensor(rows), persistent=False)
+        self.register_buffer("columns", torch.tensor(columns), persistent=False)
         self.n_features = len(rows) * (l_max + 1)
 
     def forward(self, density: Tensor) -> Tensor:
         """Return the features, (n, F)."""
-        a = self.share(density)
         parts: list[Tensor] = []
-        for order in range(self.l_max + 1):
-            block = a[:, :, order * order : (order + 1) * (order + 1)]
-            parts.append((block @ block.mT).flatten(1)[:, self.upper])
-        return torch.cat(parts, 1)
+        for block in self.share(density).split(self.share.widths):
+            parts.append((block[:, self.rows] * block[:, self.columns]).sum(0))
+        return torch.cat(parts).t()
 
     def fold(self, density: Tensor, theta: Tensor) -> Tensor:
         """Return the features times theta (F,), (n,)."""
-        a = self.share(density)
+        size = self.share.n_channels
         out = torch.zeros_like(density[:, 0])
-        for order, weights in enumerate(theta.view(self.l_max + 1, -1)):
-            matrix = torch.zeros([self.size * self.size], dtype=theta.dtype, device=theta.device)
-            matrix = matrix.index_copy(0, self.upper, weights).view(self.size, self.size)
-            block = a[:, :, order * order : (order + 1) * (order + 1)].mT
-            out = out + (block * (block @ matrix)).flatten(1).sum(1)
+        weights = theta.view(-1, self.rows.shape[0])
+        for order, block in enumerate(self.share(density).split(self.share.widths)):
+            out = out + quadratic(block, place(weights[order], self.rows * size + self.columns, size, size), block)
         return out
 
     def labels(self) -> list[str]:
         """Return the name of each feature."""
-        names = self.share.names()
-        pairs = np.transpose(np.triu_indices(self.size))
-        return [f"p[k={names[i]},k'={names[j]},l={n}]" for n in range(self.l_max + 1) for i, j in pairs]
+        k = self.share.names()
+        pairs = np.transpose(np.triu_indices(len(k)))
+        return [f"p[k={k[i]},k'={k[j]},l={order}]" for order in range(self.share.l_max + 1) for i, j in pairs]
 
 
 class Bispectrum(nn.Module):
-    """Order 4: `b = sum_m a_{c l m} y_{p t m}`, with p one channel (slides) or any two (full, each invariant once)."""
+    """Order 4: `b = sum_m a_{c l m} y_{t p m}`, with p one channel (slides) or any two (full, each invariant once)."""
 
     def __init__(self, n_species: int, k_all: int, l_all: int, k_max: int, l_max: int, full: bool) -> None:
         super().__init__()
@@ -141,29 +147,28 @@ class Bispectrum(nn.Module):
         """Return (l, c, l1, c1, l2, c2) of every product a * y of one l, in the order of the flattened product."""
         triples = [t for t in self.couple.triples if t[0] == order]
         channels = range(self.share.n_channels)
-        return [(order, c, t[1], p[0], t[2], p[1]) for c in channels for p in self.pairs for t in triples]
+        return [(order, c, t[1], p[0], t[2], p[1]) for c in channels for t in triples for p in self.pairs]
 
     def forward(self, density: Tensor) -> Tensor:
         """Return the features, (n, F)."""
         a = self.share(density)
+        blocks = a.split(self.share.widths)
         parts: list[Tensor] = []
         for order, y in enumerate(self.couple(a)):
-            block = a[:, :, order * order : (order + 1) * (order + 1)]
-            products = (block @ y).flatten(1)
-            parts.append(products[:, self.kept[self.starts[order] : self.starts[order + 1]]])
+            products = torch.einsum("mcn,mrn->ncr", blocks[order], y).flatten(1)
+            kept = self.kept[self.starts[order] : self.starts[order + 1]]
+            parts.append(products[:, kept] if self.full else products)
         return torch.cat(parts, 1)
 
     def fold(self, density: Tensor, theta: Tensor) -> Tensor:
         """Return the features times theta (F,), (n,)."""
         a = self.share(density)
-        channels = a.shape[1]
+        blocks = a.split(self.share.widths)
         out = torch.zeros_like(density[:, 0])
         for order, y in enumerate(self.couple(a)):
             first, last = self.starts[order], self.starts[order + 1]
-            matrix = torch.zeros([channels * self.rows[order]], dtype=theta.dtype, device=theta.device)
-            matrix = matrix.index_copy(0, self.kept[first:last], theta[first:last]).view(channels, -1)
-            block = a[:, :, order * order : (order + 1) * (order + 1)].mT
-            out = out + (block * (y @ matrix.t())).flatten(1).sum(1)
+            weights = place(theta[first:last], self.kept[first:last], a.shape[1], self.rows[order])
+            out = out + quadratic(blocks[order], weights, y)
         return out
 
     def labels(self) -> list[str]:
@@ -178,12 +183,12 @@ class Bispectrum(nn.Module):
 
 
 def canonical(order: int, c: int, l1: int, c1: int, l2: int, c2: int) -> bool:
-    """Tell whether (l, c) <= (l1, c1) <= (l2, c2): one of the permutations, which give the same invariant up to scale."""
+    """Tell whether (l, c) <= (l1, c1) <= (l2, c2): of the permutations, which give one invariant up to scale, one."""
     return (order, c) <= (l1, c1) <= (l2, c2)
 
 
 class FiveBody(nn.Module):
-    """Order 5: `c = sum_m y_{c t m} y_{c' t' m}` for triples t, t' of the same l, each pair once."""
+    """Order 5: `c = sum_m y_{t c m} y_{t' c' m}` for triples t, t' of the same l, each pair once."""
 
     def __init__(self, n_species: int, k_all: int, l_all: int, k_max: int, l_max: int) -> None:
         super().__init__()
@@ -204,7 +209,8 @@ class FiveBody(nn.Module):
         """Return the features, (n, F)."""
         parts: list[Tensor] = []
         for order, y in enumerate(self.couple(self.share(density))):
-            parts.append((y.mT @ y).flatten(1)[:, self.upper[self.starts[order] : self.starts[order + 1]]])
+            products = torch.einsum("mrn,msn->nrs", y, y).flatten(1)
+            parts.append(products[:, self.upper[self.starts[order] : self.starts[order + 1]]])
         return torch.cat(parts, 1)
 
     def fold(self, density: Tensor, theta: Tensor) -> Tensor:
@@ -212,9 +218,7 @@ class FiveBody(nn.Module):
         out = torch.zeros_like(density[:, 0])
         for order, y in enumerate(self.couple(self.share(density))):
             first, last, size = self.starts[order], self.starts[order + 1], self.sizes[order]
-            matrix = torch.zeros([size * size], dtype=theta.dtype, device=theta.device)
-            matrix = matrix.index_copy(0, self.upper[first:last], theta[first:last]).view(size, size)
-            out = out + (y * (y @ matrix)).flatten(1).sum(1)
+            out = out + quadratic(y, place(theta[first:last], self.upper[first:last], size, size), y)
         return out
 
     def labels(self) -> list[str]:
@@ -223,7 +227,7 @@ class FiveBody(nn.Module):
         out: list[str] = []
         for order, size in enumerate(self.sizes):
             triples = [t for t in self.couple.triples if t[0] == order]
-            names = [(k[c], t[1], t[2]) for c in range(len(k)) for t in triples]
+            names = [(k[c], t[1], t[2]) for t in triples for c in range(len(k))]
             for i, j in np.transpose(np.triu_indices(size)):
                 (k1, l1, l2), (k2, l3, l4) = names[i], names[j]
                 out.append(f"c[k={k1},k'={k2},l={order},l1={l1},l2={l2},l3={l3},l4={l4}]")

@@ -63,6 +63,7 @@ class SO3(Descriptor):
         self.n_channels = (self.l_max + 1) ** 2 * self.n_species * self.k_max
         self.radial = Radial(radial, self.cutoff, self.k_max, self.l_max, self.smoothness, stretch)
         self.harmonics = SphericalHarmonics(self.l_max)
+        self.widths = [2 * order + 1 for order in range(self.l_max + 1)]
         self.parts = torch.nn.ModuleList([Power(self.n_species, self.k_max, self.l_max, ks[0], ls[0])])
         if body_order > 3:
             full = pairing == "full"
@@ -75,22 +76,22 @@ class SO3(Descriptor):
         """Return a_iklm, (n, C): for each atom the product (k x neighbours) @ (neighbours x lm), one batch for all."""
         layout = padding(graph.centers)
         far = torch.full([3], 2.0 * self.cutoff, dtype=graph.vectors.dtype, device=graph.vectors.device)
-        vectors = pad(graph.vectors, layout, far)
-        r = torch.linalg.vector_norm(vectors, dim=-1)
-        harmonics = self.harmonics(vectors / r.unsqueeze(1)).view(layout.n, layout.width, -1)
-        radial = self.radial(r).unsqueeze(2)
+        vectors = pad(graph.vectors, layout, far).t().contiguous()
+        x, y, z = vectors.unbind(0)
+        r = torch.sqrt(x * x + y * y + z * z)  # several times faster than a norm over the short axis
+        x, y, z = x / r, y / r, z / r
+        harmonics = self.harmonics(x, y, z).t().reshape(layout.n, layout.width, -1)
+        radial = self.radial(r)
         if self.n_species > 1:
             species = pad(graph.species[graph.neighbors], layout, torch.zeros_like(graph.centers[0]))
-            kind = torch.nn.functional.one_hot(species, self.n_species).to(r.dtype)
-            radial = radial * kind.view(-1, 1, self.n_species, 1)
-        radial = radial.view(layout.n, layout.width, self.radial.blocks, self.n_species * self.k_max)
-        rows: list[Tensor] = []
+            kinds = torch.arange(self.n_species, device=species.device).view(-1, 1)
+            kind = (species == kinds).to(r.dtype)
+            radial = (radial.unsqueeze(1) * kind.unsqueeze(1)).flatten(1, 2)
+        radial = radial.view(self.radial.blocks, -1, layout.n, layout.width).transpose(1, 2).contiguous()
         if self.radial.blocks == 1:
-            rows.append(radial[:, :, 0].mT @ harmonics)
-        else:
-            for order in range(self.l_max + 1):
-                block = harmonics[:, :, order * order : (order + 1) * (order + 1)]
-                rows.append(radial[:, :, order].mT @ block)
+            return (radial[0] @ harmonics).flatten(1)
+        blocks = harmonics.split(self.widths, 2)
+        rows = [left @ right for left, right in zip(radial.unbind(0), blocks)]  # noqa: B905 - TorchScript
         return torch.cat(rows, 2).flatten(1)
 
     def contract(self, density: Tensor) -> Tensor:
@@ -110,7 +111,7 @@ class SO3(Descriptor):
         return out
 
     def labels(self) -> list[str]:
-        """Return names such as `p[k=1,k'=2,l=0]`, `b[k=1,k'=2,l=0,l1=1,l2=1]`; k is `species.k` with several species."""
+        """Return names such as `p[k=1,k'=2,l=0]` and `b[k=1,k'=2,l=0,l1=1,l2=1]`; k is species.k with several species."""
         return [label for part in self.parts for label in part.labels()]
 
 
@@ -121,7 +122,7 @@ def sizes(name: str, value: int | Sequence[int], body_order: int, least: int) ->
     values = [int(value)] * (body_order - 2) if isinstance(value, int) else [int(v) for v in value]
     if len(values) != body_order - 2 or min(values) < least:
         raise ValueError(
-            f"`{name}` must be one number or {body_order - 2} (one for each body order from 3 to {body_order}), each at "
-            f"least {least}, got {value}; give as many as body_order asks"
+            f"`{name}` must be one number or {body_order - 2} (one for each body order from 3 to {body_order}), each "
+            f"at least {least}, got {value}; give as many as body_order asks"
         )
     return values
