@@ -1,0 +1,113 @@
+"""Gradient descent on the loss: one step for training and validation, the same result on any number of ranks."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+
+from mdzoo.data.labels import Batch
+from mdzoo.fit.loss import Target
+from mdzoo.fit.optimizers import optimizer_and_schedule
+from mdzoo.fit.settings import SgdSettings
+from mdzoo.fit.totals import Totals
+from mdzoo.potentials import ForceField, Prediction
+
+
+class GradientFit(pl.LightningModule):
+    """Trains every parameter that asks for a gradient: empirical terms, descriptor and regressor alike.
+
+    Each rank's loss is its sum over the global number of structures of the step, times the number of ranks (the
+    strategy averages gradients), so ranks and uneven structures give the gradient of one rank. Random numbers are keyed
+    to the global step.
+
+    Arguments:
+        force_field: what is trained.
+        targets: the loss.
+        settings: optimiser and schedule.
+        monitor: the metric that says which weights are best.
+        predict: gives the predictions of a batch; by default the force field itself.
+    """
+
+    def __init__(
+        self,
+        force_field: ForceField,
+        targets: Sequence[Target],
+        settings: SgdSettings,
+        monitor: str = "train/loss",
+        predict: Callable[[Any], Prediction] | None = None,
+    ) -> None:
+        super().__init__()
+        self.force_field = force_field
+        self.targets = list(targets)
+        self.settings = settings
+        self.monitor = monitor
+        self.predict = predict
+        self.totals = {stage: Totals([target.name for target in targets]) for stage in ("train", "val")}
+
+    def step(self, batch: Batch, stage: str) -> Tensor:
+        """Return the loss of a batch, not yet divided, and add its errors to the totals of the stage."""
+        with torch.enable_grad():
+            prediction = self.force_field(batch.graph) if self.predict is None else self.predict(batch)
+        totals, parts = self.totals[stage], []
+        for target in self.targets:
+            residual = target.residual(prediction, batch.graph, batch.labels)
+            parts.append(target.loss(residual))
+            totals.add(target.name, residual, parts[-1])
+        totals.structures += batch.graph.cell.shape[0]
+        return torch.stack(parts).sum()
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Return the loss of this rank."""
+        ranks, count = self.trainer.world_size, torch.tensor(float(batch.graph.cell.shape[0]), device=self.device)
+        if ranks > 1:
+            torch.distributed.all_reduce(count)
+        return self.step(batch, "train") * (ranks / count)
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Add the errors of a batch to the totals."""
+        self.step(batch, "val")
+
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        """Key the random numbers to the step, so that a run that goes on has those of the uninterrupted one."""
+        torch.manual_seed((self.settings.seed * 1_000_003 + self.global_step) % 2**63)
+
+    def on_validation_start(self) -> None:
+        """Keep derivatives differentiable: the force field has one path for training and validation."""
+        self.force_field.train()
+
+    def on_train_epoch_end(self) -> None:
+        """Log the errors of the epoch."""
+        self.log_totals("train")
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the errors on the validation set."""
+        self.log_totals("val")
+
+    def log_totals(self, stage: str) -> None:
+        """Log mean absolute errors, root mean squares and the loss over all ranks, and start anew."""
+        metrics = self.totals[stage].metrics(stage, self.trainer.world_size, self.device)
+        self.totals[stage].clear()
+        if not metrics[f"{stage}/loss"] < float("inf"):
+            raise ValueError(
+                f"`loss` must stay finite, got {metrics[f'{stage}/loss']} ({stage}, epoch {self.current_epoch}); lower "
+                "`lr` or `clip`, or look at the data with mdzoo doctor"
+            )
+        shown = {key: value for key, value in metrics.items() if key.endswith("mae")}
+        self.log_dict(shown, prog_bar=True)
+        self.log_dict({key: value for key, value in metrics.items() if key not in shown})
+
+    def configure_optimizers(self) -> Any:
+        """Return the optimiser and its schedule."""
+        steps = int(self.trainer.estimated_stepping_batches)
+        return optimizer_and_schedule(self.force_field, self.settings, steps, self.monitor)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep the totals of the epoch under way."""
+        checkpoint["mdzoo_totals"] = {stage: totals.state() for stage, totals in self.totals.items()}
+
+    def on_load_checkpoint(self, checkpoint: Mapping[str, Any]) -> None:
+        """Go on with the totals of the epoch under way."""
+        for stage, totals in self.totals.items():
+            totals.load(checkpoint["mdzoo_totals"][stage])

@@ -1,0 +1,140 @@
+"""What can be set of a fit: the keys of conf/fit/*.yaml, with their defaults."""
+
+import dataclasses
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+Weights = dict[str, Any]
+
+
+def default_weights() -> Weights:
+    """Return w_E, w_F and w_S of the loss."""
+    return {"energy": 1.0, "forces": 1.0, "stress": 0.0}
+
+
+@dataclass
+class LeastSquaresSettings:
+    """The closed form.
+
+    Arguments:
+        weights: w_E, w_F, w_S; a list lets cross-validation or validation choose.
+        ridge: a number, or `evidence`, `validation`, `cross_validation`.
+        folds: number of folds of cross-validation (grouped: twins and trajectories stay together), or `group` to leave
+            out the groups of the data in turn.
+        stiffness: h of a feature grows as `exp(stiffness * size)` with its quantum numbers, see `mdzoo.fit.prior`.
+        optimise_empirical: whether trainable parameters outside the linear part are optimised, with the weights solved
+            inside (variable projection).
+        outer_steps: of that optimisation.
+        batch_size: structures streamed at a time.
+        devices: processes; each streams its share.
+    """
+
+    weights: Weights = field(default_factory=default_weights)
+    ridge: float | str = "cross_validation"
+    folds: int | str = 5
+    stiffness: float = 0.0
+    optimise_empirical: bool = False
+    outer_steps: int = 20
+    batch_size: int = 1
+    devices: int = 1
+
+
+@dataclass
+class SgdSettings:
+    """Gradient descent.
+
+    Arguments:
+        weights: w_E, w_F, w_S.
+        huber: `{energy: eV/atom, forces: eV/Angstrom}`, beyond which the loss is linear; empty for the squared error.
+        optimizer: `adam`, `adamw` or `lbfgs` (for a batch that holds everything).
+        lr: learning rate.
+        weight_decay: of adamw.
+        schedule: `cosine` (to lr_min at the end), `plateau` (halved after `plateau` epochs without gain) or
+            `constant`.
+        warmup: steps of linear increase from zero.
+        lr_min: the least learning rate.
+        plateau: epochs.
+        epochs: the most.
+        minutes: the most, 0 for no bound.
+        batch_size: structures in one step over all ranks, None for that of the data, 0 for all.
+        ema: decay of the average of the weights, 0 for none; what is validated, kept and returned is the average.
+        clip: bound of the gradient's norm, 0 for none.
+        patience: validations without gain until it stops, 0 for never.
+        check_every: epochs between validations.
+        save_every: steps between checkpoints to resume from, 0 for each epoch.
+        start: run directory, checkpoint or model to start from (fine-tuning).
+        freeze: patterns of parameter names that stay as they are, such as `potential.terms.1.*`.
+        cache: whether what a fixed descriptor says is kept: true, false or `auto` (if it fits into `cache_bytes`).
+        cache_bytes: memory for that.
+        dtype: of the model.
+        seed: of all random numbers.
+        devices: processes.
+    """
+
+    weights: Weights = field(default_factory=default_weights)
+    huber: dict[str, float] = field(default_factory=dict)
+    optimizer: str = "adam"
+    lr: float = 1e-3
+    weight_decay: float = 0.0
+    schedule: str = "cosine"
+    warmup: int = 100
+    lr_min: float = 1e-6
+    plateau: int = 10
+    epochs: int = 100
+    minutes: float = 0.0
+    batch_size: int | None = None
+    ema: float = 0.99
+    clip: float = 10.0
+    patience: int = 0
+    check_every: int = 1
+    save_every: int = 0
+    start: str | None = None
+    freeze: list[str] = field(default_factory=list)
+    cache: bool | str = "auto"
+    cache_bytes: float = 4e9
+    dtype: str = "float64"
+    seed: int = 0
+    devices: int = 1
+
+    def __post_init__(self) -> None:
+        one_of("optimizer", self.optimizer, ["adam", "adamw", "lbfgs"])
+        one_of("schedule", self.schedule, ["cosine", "plateau", "constant"])
+        one_of("dtype", self.dtype, ["float32", "float64"])
+        one_of("cache", self.cache, [True, False, "auto"])
+        if self.optimizer == "lbfgs" and (self.clip > 0.0 or self.schedule != "constant"):
+            raise ValueError(
+                f"`optimizer` must be adam or adamw with clip={self.clip} and schedule={self.schedule}, got lbfgs; "
+                "its line search needs clip=0 and schedule=constant"
+            )
+        if not 0.0 <= self.ema < 1.0:
+            raise ValueError(f"`ema` must be from 0 up and below 1, got {self.ema}; 0.99 averages about 100 steps")
+        if not self.lr > 0.0:
+            raise ValueError(f"`lr` must be positive, got {self.lr}; 1e-3 is a start")
+
+
+Settings = LeastSquaresSettings | SgdSettings
+KINDS: dict[str, type[LeastSquaresSettings] | type[SgdSettings]] = {
+    "least_squares": LeastSquaresSettings,
+    "sgd": SgdSettings,
+}
+
+
+def one_of(name: str, value: object, allowed: list) -> None:
+    """Raise a ValueError unless the value is one of the allowed."""
+    if value not in allowed:
+        raise ValueError(f"`{name}` must be one of {allowed}, got {value!r}; choose one")
+
+
+def settings_from(table: Mapping[str, Any]) -> Settings:
+    """Return the settings of a table such as `{"name": "sgd", "lr": 1e-3}`; an unknown key is an error."""
+    keys = dict(table)
+    kind = keys.pop("name", None)
+    one_of("name", kind, list(KINDS))
+    known = [entry.name for entry in dataclasses.fields(KINDS[str(kind)])]
+    for key in keys:
+        if key not in known:
+            near = difflib.get_close_matches(key, known, 1, 0.0)
+            raise ValueError(f"`{key}` must be a setting of fit={kind} ({known}), got {key}; did you mean {near}?")
+    return KINDS[str(kind)](**keys)
