@@ -9,7 +9,7 @@ from ase import Atoms
 from ase.geometry import complete_cell
 
 CLOSEST = 1e-3  # Angstrom; two atoms nearer than this are taken for one atom written twice
-FLATTEST = 1e-6  # smallest volume of a cell in units of the product of the lengths of its periodic vectors
+FLATTEST = 1e-6  # smallest volume of a cell whose periodic vectors have the length 1
 
 
 class Edges(NamedTuple):
@@ -47,13 +47,22 @@ def check_atoms(atoms: Atoms, name: str = "atoms") -> None:
             "repair or drop the structure"
         )
     periodic = atoms.cell.array[atoms.pbc]
-    lengths = np.linalg.norm(periodic, axis=1)
-    volume = np.sqrt(max(0.0, np.linalg.det(periodic @ periodic.T))) if len(periodic) else 1.0
-    if not volume > FLATTEST * np.prod(lengths):
+    if not _independent(periodic):
         raise ValueError(
             f"`{name}` must have a cell with independent vectors along its periodic directions, got "
             f"{atoms.cell.array.tolist()} with pbc={atoms.pbc.tolist()}; set the cell, or pbc=False"
         )
+
+
+def _independent(vectors: np.ndarray) -> bool:
+    """Say whether the periodic vectors (k, 3) span a volume."""
+    if not np.isfinite(vectors).all():
+        return False
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    if not lengths.all():
+        return False
+    units = vectors / lengths
+    return bool(np.linalg.det(units @ units.T) > FLATTEST**2)
 
 
 def find_edges(atoms: Atoms, cutoff: float, name: str = "atoms") -> Edges:

@@ -33,8 +33,8 @@ def read(source: Source, split: str = "train") -> list[Atoms]:
 
     Arguments:
         source: a file that ASE reads (extended XYZ, plain or .gz, an ASE database, DFT outputs ...), with ASE's
-            `file@start:stop` if only some frames are wanted; a folder; a glob; the name of a data set that ships with
-            mdzoo; structures; or a list of such.
+            `file@start:stop` if only some frames are wanted; a folder (cards `*.md` and hidden files are left out); a
+            glob; the name of a data set that ships with mdzoo; structures; or a list of such.
         split: which file of a named data set is meant.
 
     Raises:
@@ -53,7 +53,7 @@ def find_files(source: str, split: str) -> list[str]:
     path = Path(source).expanduser()
     datasets = named_datasets()
     if path.is_dir():
-        files = sorted(str(p) for p in path.iterdir() if p.is_file() and not p.name.startswith("."))
+        files = sorted(str(p) for p in path.iterdir() if p.is_file() and not _is_text(p))
     elif Path(str(path).partition("@")[0]).is_file():
         files = [str(path)]
     elif source in datasets:
@@ -63,6 +63,11 @@ def find_files(source: str, split: str) -> list[str]:
     if not files:
         raise FileNotFoundError(f"`{split}` must be {_nearest(path, datasets)}")
     return files
+
+
+def _is_text(path: Path) -> bool:
+    """Say whether a file in a folder of data is about the data: hidden, or a card."""
+    return path.name.startswith(".") or path.suffix == ".md"
 
 
 def _nearest(path: Path, datasets: dict[str, dict[str, str]]) -> str:
@@ -79,7 +84,7 @@ def read_file(path: str) -> list[Atoms]:
     try:
         if re.search(r"\.(ext)?xyz(\.gz)?$", name):
             check_xyz(name)
-        frames = list(_read_database(path)) if name.endswith(".db") else list(ase.io.iread(path, index=":"))
+        frames = list(_read_database(path) if name.endswith(".db") else _read_ase(path))
     except (XYZError, EOFError, OSError, zlib.error, UnknownFileTypeError, ValueError, IndexError, KeyError) as error:
         raise ValueError(
             f"`path` must be a whole file of a format that ASE reads, got {path} ({type(error).__name__}: {error}); it "
@@ -90,6 +95,11 @@ def read_file(path: str) -> list[Atoms]:
     for k, atoms in enumerate(frames):
         atoms.info["_source"] = f"{Path(path).name}:{k}"
     return frames
+
+
+def _read_ase(path: str) -> Iterator[Atoms]:
+    """Return all structures of a file, or those of `file@start:stop`."""
+    return ase.io.iread(path, index=None if "@" in Path(path).name else ":")
 
 
 def _read_database(path: str) -> Iterator[Atoms]:
