@@ -7,10 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import ase.build
 import numpy as np
 import torch
-from ase.data import chemical_symbols
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
@@ -147,22 +145,16 @@ def seed_everything(seed: int) -> None:
 
 def benchmark(config: DictConfig, run_dir: Path) -> None:
     """Time a model on supercells."""
-    from mdzoo.evaluate.benchmark import benchmark, timing_table
+    from mdzoo.evaluate.benchmark import benchmark, crystal, timing_table
 
     settings = plain(config)
     torch.set_num_threads(settings["threads"])
     force_field = mdzoo.load(settings["model"]).to_dtype(dtype_of(settings["dtype"]))
-    rows = benchmark(force_field, cell_for(force_field, settings["structure"]), settings["sizes"], settings["repeats"])
+    atoms = read(settings["structure"])[0] if settings["structure"] else crystal(force_field)
+    rows = benchmark(force_field, atoms, settings["sizes"], settings["repeats"])
     write_json(run_dir / "benchmark.json", {"rows": rows, "dtype": settings["dtype"], "threads": settings["threads"]})
     console.print(timing_table(rows, f"{summary(force_field)['name']}, {settings['dtype']}"))
     console.print(f"written: {run_dir}")
-
-
-def cell_for(force_field: ForceField, structure: str | None) -> Any:
-    """Return the first structure of a file, or the crystal of the model's first element."""
-    if structure:
-        return read(structure)[0]
-    return ase.build.bulk(chemical_symbols[force_field.atomic_numbers[0]], cubic=True)
 
 
 def dtype_of(name: str) -> torch.dtype:

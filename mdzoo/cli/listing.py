@@ -34,11 +34,8 @@ def models() -> Table:
 
 def model_row(name: str) -> list[str]:
     """Return terms, elements and errors of one shipped model."""
-    from ase.data import chemical_symbols
-
     path = mdzoo.find_model(name).parent / "metrics.json"
     found: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
     model, test = found.get("model", {}), found.get("test", {})
-    elements = " ".join(chemical_symbols[z] for z in model.get("atomic_numbers", []))
     errors = [f"{1e3 * test['energy_mae']:.2f}", f"{test['force_mae']:.4f}"] if test else ["", ""]
-    return [model.get("name", ""), elements, *errors]
+    return [model.get("name", ""), " ".join(model.get("elements", [])), *errors]

@@ -9,6 +9,7 @@ import ase.build
 import numpy as np
 import torch
 from ase import Atoms
+from ase.data import chemical_symbols
 from rich.table import Table
 
 from mdzoo.data.graphs import graph_from_atoms
@@ -33,6 +34,17 @@ def benchmark(force_field: ForceField, atoms: Atoms, sizes: list[int], repeats: 
         raise ValueError(f"`repeats` must be at least 1, got {repeats}; five are enough for a median")
     force_field.eval()
     return [time_one(force_field, supercell(atoms, size), int(repeats)) for size in sizes]
+
+
+def crystal(force_field: ForceField) -> Atoms:
+    """Return the crystal of the model's first element, in its cubic cell where it has one."""
+    symbol = chemical_symbols[force_field.atomic_numbers[0]]
+    try:
+        return ase.build.bulk(symbol, cubic=True)
+    except (RuntimeError, ValueError) as error:
+        raise ValueError(
+            f"`structure` must be given, got none, and {symbol} has no cubic crystal; name a file"
+        ) from error
 
 
 def supercell(atoms: Atoms, size: int) -> Atoms:

@@ -4,6 +4,7 @@ import logging
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from ase.data import chemical_symbols
 
 from mdzoo.data.twins import twins
 from mdzoo.evaluate.metrics import metrics, without_twins
@@ -74,7 +75,7 @@ def summary(force_field: ForceField) -> dict[str, Any]:
         "n_parameters": sum(p.numel() for p in force_field.parameters()),
         "n_features": sum(term.descriptor.n_features for term in learnt),
         "cutoff": force_field.cutoff,
-        "atomic_numbers": force_field.atomic_numbers,
+        "elements": [chemical_symbols[z] for z in force_field.atomic_numbers],
     }
 
 
