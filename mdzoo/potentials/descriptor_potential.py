@@ -47,7 +47,7 @@ class DescriptorPotential(Potential):
         parts: list[Tensor] = []
         if n > 0:
             parts.append(self.energies(graph, graph.species[:n]))
-        if n < n_atoms:
+        if n < n_atoms or n == 0:
             kinds = torch.arange(self.descriptor.n_species, device=graph.species.device)
             alone = self.regressor(self.descriptor.isolated(graph.vectors), kinds)
             parts.append(alone[graph.species[n:]])
@@ -67,5 +67,6 @@ class DescriptorPotential(Potential):
         out = bias[species]
         for kind in range(weights.shape[0]):
             rows = (species == kind).nonzero().squeeze(-1)
-            out = out.index_add(0, rows, self.descriptor.contract_with(density[rows], weights[kind]))
+            if rows.numel() > 0:
+                out = out.index_add(0, rows, self.descriptor.contract_with(density[rows], weights[kind]))
         return out

@@ -21,11 +21,12 @@ class Ensemble(Potential):
 
     def __init__(self, descriptor: Descriptor, regressors: Sequence[Regressor]) -> None:
         super().__init__(descriptor.cutoff, 1, descriptor.smoothness)
-        wrong = [r.n_features for r in regressors if r.n_features != descriptor.n_features]
-        if len(regressors) == 0 or wrong:
+        right = (descriptor.n_features, descriptor.n_species)
+        given = [(r.n_features, r.n_species) for r in regressors]
+        if set(given) != {right}:
             raise ValueError(
-                f"`regressors` must be one or more that take the {descriptor.n_features} features of `descriptor`, "
-                f"got {len(regressors)} with wrong sizes {wrong}; set n_features={descriptor.n_features}"
+                f"`regressors` must be one or more that take the {right[0]} features and {right[1]} species of "
+                f"`descriptor`, got (n_features, n_species) = {given}; give all the same sizes"
             )
         self.descriptor = descriptor
         self.regressors = nn.ModuleList(regressors)

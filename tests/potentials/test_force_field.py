@@ -1,0 +1,132 @@
+"""The one place where derivatives exist, at its edges: no atoms, no edges, skins, blocks, dtypes, grad of grad."""
+
+import pytest
+import torch
+
+from mdzoo.graph import Graph, block, collate, within
+from mdzoo.potentials import AtomicEnergies, ForceField, LennardJones, SumPotential
+from mdzoo.potentials.force_field import stress
+from tests.structures import brute_force_graph, crystal, graphs, molecule
+from tests.zoo import ZOO, case
+
+each_member = pytest.mark.parametrize("name", ZOO)
+
+
+def field(name: str, block_edges: int = 16384) -> ForceField:
+    return ForceField(case(name).potential, [14, 42], block_edges).eval()
+
+
+@each_member
+def test_edges_beyond_the_cutoff_do_not_matter(name):
+    it = case(name)
+    found, expected = field(name)(it.graph), field(name)(within(it.graph, it.potential.cutoff))
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, other, rtol=0.0, atol=0.0)
+
+
+@each_member
+@pytest.mark.parametrize("train", [False, True])
+def test_no_edges_at_all(name, train):
+    it = case(name)
+    found = field(name).train(train)(within(it.graph, 0.1))
+    assert torch.isfinite(found.energies).all()
+    assert not found.forces.any()
+    assert not found.virial.any()
+
+
+@each_member
+def test_no_atoms_at_all(name):
+    """A rank of an engine may own none."""
+    nothing = block(within(case(name).graph, 0.1), 0, 0, 0, 0)
+    found = field(name)(nothing)
+    assert found.energies.shape == (0,)
+    assert found.forces.shape == (0, 3)
+    assert found.energy.shape == (3,)
+    assert not found.energy.any()
+
+
+@each_member
+def test_ghosts_are_atoms_without_edges_of_their_own(name):
+    """As an engine passes them: own atoms first, each image an atom; its forces add up on the owner."""
+    it = case(name)
+    graph = it.graphs[0]
+    n, e = graph.species.numel(), graph.centers.numel()
+    ghosts = block(graph, 0, n, 0, e)
+    found, expected = field(name)(ghosts), field(name)(graph)
+    torch.testing.assert_close(found.energies[:n], expected.energies)
+    owners = torch.cat([torch.arange(n), graph.neighbors])
+    forces = torch.zeros_like(expected.forces).index_add(0, owners, found.forces)
+    torch.testing.assert_close(forces, expected.forces, rtol=1e-10, atol=1e-10)
+    torch.testing.assert_close(found.virial, expected.virial, rtol=1e-10, atol=1e-10)
+
+
+@each_member
+def test_one_dtype_for_derivatives_and_float64_for_totals(name):
+    it = case(name)
+    model = field(name).to_dtype(torch.float32)
+    found = model(it.graph)
+    assert model.dtype == "float32"
+    assert found.energy.dtype == torch.float64
+    assert {found.forces.dtype, found.virial.dtype, found.atom_virial.dtype} == {torch.float32}
+
+
+@each_member
+def test_eval_mode_keeps_no_graph_and_train_mode_does(name):
+    it = case(name)
+    assert not any(tensor.requires_grad for tensor in field(name)(it.graph))
+    model = field(name).train()
+    model.requires_grad_(True)
+    assert model(it.graph).energy.requires_grad
+
+
+def test_atoms_without_edges_between_and_behind_others():
+    """Every place of a lonely atom in the order: first, in the middle of a block, last."""
+    near = brute_force_graph(molecule(2), 4.3)
+    lone = within(brute_force_graph(crystal(2), 4.3), 0.1)
+    for name in ("SumPotential", "Ensemble", "SO3 bessel full 4, two species"):
+        single = field(name)(near)
+        for edges in (5, 16384):
+            found = field(name, edges)(collate([lone, near, lone, near, lone]))
+            torch.testing.assert_close(found.energy[[1, 3]], single.energy.expand(2), rtol=1e-12, atol=1e-12)
+            torch.testing.assert_close(found.forces[4:9], single.forces, rtol=1e-10, atol=1e-10)
+            assert not found.forces[:4].any()
+            assert not found.forces[-4:].any()
+
+
+def test_reference_energies_keep_their_digits_in_float32():
+    energies = [-12345.678901234567, -0.1]
+    model = ForceField(SumPotential([AtomicEnergies(energies), LennardJones(1, 2, 4, n_species=2)]), [14, 42])
+    graph = within(brute_force_graph(molecule(2), 4.3), 0.1)
+    found = model.to_dtype(torch.float32).eval()(graph)
+    assert float(found.energies[1]) == energies[0]
+    assert float(found.energy) == pytest.approx(2 * energies[0] + 3 * energies[1], abs=1e-11)
+
+
+def test_frozen_parameters_get_no_gradient_and_others_do():
+    terms = [LennardJones(1, 2, 4, trainable=["sigma"], n_species=2), AtomicEnergies([0, 1])]
+    model = ForceField(SumPotential(terms), [14, 42]).train()
+    model(collate(graphs(2, 4.3))).forces.square().sum().backward()
+    graded = {name for name, p in model.named_parameters() if p.grad is not None}
+    assert graded == {"potential.terms.0.log_sigma"}
+
+
+def test_stress_is_undefined_without_a_cell():
+    graph = collate(graphs(1, 4.3))
+    found = ForceField(LennardJones(1, 2, 4), [14]).eval()(graph)
+    sigma = stress(found.virial, graph.cell)
+    assert torch.isfinite(sigma[0]).all()
+    assert not torch.isfinite(sigma[1]).all()
+
+
+@pytest.mark.parametrize("numbers", [[], [14, 14]])
+def test_element_table_lists_each_once(numbers):
+    with pytest.raises(ValueError, match=r"`atomic_numbers` must be one or more different elements, got \[.*\]; list"):
+        ForceField(AtomicEnergies([0.0]), numbers)
+
+
+def test_fields_of_a_graph_are_not_changed():
+    graph = case("SumPotential").graph
+    before = Graph(*[tensor.clone() for tensor in graph])
+    field("SumPotential")(graph)
+    assert all(torch.equal(one, other) for one, other in zip(graph, before, strict=True))
+    assert not graph.positions.requires_grad

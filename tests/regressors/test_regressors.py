@@ -1,0 +1,140 @@
+"""Linear, MLP and Scale: their formulas by hand, their beginnings, what they refuse."""
+
+import pytest
+import torch
+
+from mdzoo.regressors import MLP, Linear, Scale
+
+KINDS = torch.tensor([0, 1, 1, 0, 1])
+
+
+@pytest.fixture
+def features() -> torch.Tensor:
+    return torch.randn(5, 7, dtype=torch.float64) * 3.0 + 1.0
+
+
+def test_linear_is_its_formula_and_its_rows(features):
+    linear = Linear(7, 2)
+    theta = torch.randn(16, dtype=torch.float64)
+    linear.set_theta(theta)
+    expected = [features[i] @ linear.weights[k] + linear.bias[k] for i, k in enumerate(KINDS.tolist())]
+    torch.testing.assert_close(linear(features, KINDS), torch.stack(expected))
+    torch.testing.assert_close(linear.phi(features, KINDS) @ theta, torch.stack(expected))
+
+
+def test_linear_without_bias_has_no_column_for_it(features):
+    linear = Linear(7, 2, bias=False)
+    assert linear.phi(features, KINDS).shape == (5, 14)
+    linear.set_theta(torch.ones(14, dtype=torch.float64))
+    assert not linear.bias.any()
+
+
+@pytest.mark.parametrize("activation", ["silu", "tanh"])
+def test_mlp_is_its_formula(features, activation):
+    mlp = MLP(7, 2, hidden=[4, 3], activation=activation)
+    mlp.scale.set(features.mean(0), features.std(0))
+    with torch.no_grad():
+        mlp.linear.weights.normal_()
+    f = {"silu": lambda z: z / (1.0 + torch.exp(-z)), "tanh": torch.tanh}[activation]
+    for i, kind in enumerate(KINDS.tolist()):
+        x = (features[i] - features.mean(0)) / features.std(0)
+        w = dict(mlp.networks[kind].named_parameters())
+        h = f(w["2.weight"] @ f(w["0.weight"] @ x + w["0.bias"]) + w["2.bias"])
+        expected = mlp.linear.weights[kind] @ x + w["4.weight"][0] @ h + w["4.bias"][0]
+        torch.testing.assert_close(mlp(features, KINDS)[i], expected)
+
+
+def test_mlp_starts_near_zero_with_hidden_values_of_unit_size():
+    mlp = MLP(300, 1, hidden=[200, 200])
+    x = torch.randn(500, 300, dtype=torch.float64)
+    energies = mlp(x, torch.zeros(500, dtype=torch.int64)).detach()
+    assert 1e-4 < float(energies.std()) < 0.03
+    first, activation, second = list(mlp.networks[0])[:3]
+    assert float(second(activation(first(x))).detach().std()) == pytest.approx(1.0, abs=0.1)
+
+
+def test_shared_network_is_one_and_the_linear_term_each_its_own(features):
+    assert len(MLP(7, 2, shared=True).networks) == 1
+    assert len(MLP(7, 2).networks) == 2
+    mlp = MLP(7, 2, shared=True)
+    torch.testing.assert_close(mlp(features, KINDS), mlp(features, 1 - KINDS))
+    with torch.no_grad():
+        mlp.linear.weights[1] += 1.0
+    changed = (mlp(features, KINDS) - mlp(features, 1 - KINDS)).detach()
+    torch.testing.assert_close(changed, features.sum(1) * (2.0 * KINDS - 1.0))
+
+
+def test_no_linear_term_means_that_it_stays_zero():
+    mlp = MLP(7, 1, linear=False)
+    assert not mlp.linear.weights.any()
+    assert not mlp.linear.weights.requires_grad
+    assert MLP(7, 1).linear.weights.requires_grad
+
+
+def test_same_seed_same_network(features):
+    def build():
+        torch.manual_seed(3)
+        return MLP(7, 2)(features, KINDS)
+
+    assert torch.equal(build(), build())
+
+
+@pytest.mark.parametrize("activation", ["silu", "tanh"])
+def test_mlp_differentiates_twice(features, activation):
+    mlp = MLP(7, 2, hidden=[4, 3], activation=activation)
+    assert torch.autograd.gradgradcheck(lambda x: mlp(x, KINDS), features.requires_grad_())
+
+
+def test_everything_is_float64_and_casts_together(features):
+    mlp = MLP(7, 2)
+    assert {t.dtype for t in mlp.state_dict().values()} == {torch.float64}
+    assert mlp.float()(features.float(), KINDS).dtype == torch.float32
+    assert {"scale.mean", "scale.std"} <= set(mlp.state_dict())
+
+
+def test_scale_brings_features_to_zero_mean_and_unit_deviation(features):
+    scale = Scale(7)
+    assert torch.equal(scale(features), features)
+    scale.set(features.mean(0), features.std(0))
+    torch.testing.assert_close(scale(features).mean(0), torch.zeros(7).double())
+    torch.testing.assert_close(scale(features).std(0), torch.ones(7).double())
+
+
+def test_a_feature_that_does_not_vary_passes_without_its_mean(features):
+    features[:, 2] = 1e6
+    scale = Scale(7)
+    scale.set(features.mean(0), features.std(0))
+    assert not scale(features)[:, 2].any()
+    assert torch.isfinite(scale(features + 1.0)).all()
+
+
+@pytest.mark.parametrize(
+    ("mean", "std", "message"),
+    [
+        (torch.zeros(3), torch.ones(2), r"`mean` and `std` must hold 2 numbers each, got \[3\] and \[2\]; take them"),
+        (
+            torch.zeros(2),
+            torch.tensor([1.0, float("nan")]),
+            r"`mean` and `std` must be finite and not negative, got NaN",
+        ),
+        (torch.zeros(2), torch.tensor([1.0, -1.0]), r"`mean` and `std` must be finite and not negative, got"),
+    ],
+)
+def test_scale_refuses_what_is_no_scale(mean, std, message):
+    with pytest.raises(ValueError, match=message):
+        Scale(2).set(mean, std)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"hidden": []}, r"`hidden` must hold one or more positive widths, got \[\]; try \[32, 32\]"),
+        ({"hidden": [4, 0]}, r"`hidden` must hold one or more positive widths, got \[4, 0\]"),
+        ({"activation": "relu"}, r"`activation` must be one of \['silu', 'tanh'\], got 'relu'; both are smooth"),
+        ({"n_features": 0}, r"`n_features` must be at least 1, got 0; take it from the descriptor"),
+        ({"n_species": 0}, r"`n_species` must be at least 1, got 0; give the number of elements"),
+    ],
+)
+def test_bad_arguments_get_a_clear_error(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        MLP(**{"n_features": 3, "n_species": 1, **arguments})
