@@ -130,3 +130,15 @@ def test_fields_of_a_graph_are_not_changed():
     field("SumPotential")(graph)
     assert all(torch.equal(one, other) for one, other in zip(graph, before, strict=True))
     assert not graph.positions.requires_grad
+
+
+@pytest.mark.parametrize("name", ["SumPotential", "Ensemble", "MLP, shared, without linear term"])
+def test_scripted_at_the_edges_too(name):
+    it = case(name)
+    eager = field(name, 50)
+    with torch.jit.optimized_execution(False):
+        scripted = torch.jit.script(eager)
+        lonely = within(it.graph, 0.1)
+        for graph in (it.graph, lonely, block(lonely, 0, 0, 0, 0), collate([lonely, it.graph, lonely])):
+            for one, other in zip(scripted(graph), eager(graph), strict=True):
+                torch.testing.assert_close(one, other, rtol=1e-11, atol=1e-11)
