@@ -5,6 +5,7 @@ structure is built again. The folder is `$MDZOO_CACHE_DIR`, else `mdzoo` in the 
 go when it outgrows its limit.
 """
 
+import contextlib
 import hashlib
 import logging
 import os
@@ -75,7 +76,8 @@ def store(path: Path, key: str, edges: Sequence[Edges]) -> None:
         os.replace(temporary, path)
     except OSError as error:
         log.warning("neighbour lists are not kept on disk: %s", error)
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink()
 
 
 def trim(directory: Path, limit: float) -> None:
@@ -122,10 +124,8 @@ def cached_edges(
 
 def _touch(path: Path) -> None:
     """Note that the file was used; a folder that cannot be written is read all the same."""
-    try:
+    with contextlib.suppress(OSError):
         os.utime(path)
-    except OSError:
-        log.debug("cannot touch %s", path)
 
 
 def _join(edges: Sequence[Edges]) -> dict[str, np.ndarray]:

@@ -126,6 +126,8 @@ class DataModule(pl.LightningDataModule):
         self.storage = Storage(directory if cache else None, cache_limit, memory_limit, os.cpu_count() or 1)
         self.groups: list[str] = []
         self.content_hash = ""
+        self._training: Loader | None = None
+        self._position = 0
         self.train_set: StructureSet | None = None
         self.val_set: StructureSet | None = None
         self.test_set: StructureSet | None = None
@@ -147,9 +149,14 @@ class DataModule(pl.LightningDataModule):
         return {split: part for split, part in found.items() if part is not None}
 
     def setup(self, stage: str | None = None) -> None:
-        """Read, split and label all structures; a second call does nothing."""
-        if self.sets():
-            return
+        """Read, split and label all structures, once; without validation data a trainer does not validate."""
+        if not self.sets():
+            self._load()
+        if self.val_set is None and self.trainer is not None:
+            self.trainer.limit_val_batches = 0
+
+    def _load(self) -> None:
+        """Read, split and label all structures."""
         frames = self._split(self._read())
         rows = {split: read_rows(part, self.keys, split) for split, part in frames.items()}
         self.groups = sorted({row.group for part in rows.values() for row in part})
@@ -236,8 +243,19 @@ class DataModule(pl.LightningDataModule):
         return Loader(part, sampler, **worker_options(self.workers))
 
     def train_dataloader(self) -> Loader:
-        """Return the training batches, in an order of (seed, epoch)."""
-        return self.loader(self._needed("train"), shuffle=True)
+        """Return the training batches, in an order that depends on the seed and the batches handed out so far."""
+        self._training = self.loader(self._needed("train"), shuffle=True)
+        self._training.load_state_dict({"position": self._position})
+        self._position = 0
+        return self._training
+
+    def state_dict(self) -> dict[str, int]:
+        """Return how many training batches were handed out; Lightning keeps it in its checkpoints."""
+        return {"position": self._position} if self._training is None else self._training.state_dict()
+
+    def load_state_dict(self, state_dict: dict[str, int]) -> None:
+        """Let the next training loader go on behind these batches."""
+        self._position = state_dict["position"]
 
     def val_dataloader(self) -> Loader | list:
         """Return the validation batches, none without validation data."""

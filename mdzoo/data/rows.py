@@ -8,6 +8,7 @@ from ase import Atoms
 
 from mdzoo.data.keys import LABELS, Keys, Row, entries, extract, missing_key
 from mdzoo.data.masks import StressMask, check_groups
+from mdzoo.data.neighbors import check_atoms
 from mdzoo.data.weights import GroupWeights, group_weights
 
 log = logging.getLogger(__name__)
@@ -21,6 +22,8 @@ def read_rows(frames: Sequence[Atoms], keys: Keys, split: str) -> list[Row]:
     """
     check_keys(list(frames), keys, split)
     names = [str(atoms.info.get("_source", f"{split} structure {k}")) for k, atoms in enumerate(frames)]
+    for atoms, name in zip(frames, names, strict=True):
+        check_atoms(atoms, name)
     rows = [extract(atoms, keys, name) for atoms, name in zip(frames, names, strict=True)]
     for label in LABELS:
         absent = sum(getattr(row, label) is None for row in rows)

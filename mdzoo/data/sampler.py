@@ -14,14 +14,15 @@ class EpochSampler(DistributedSampler):
     """Yields lists of indices: the share of this rank in each batch of an epoch.
 
     Each structure is seen exactly once in an epoch, by one rank; batches differ by one structure at most, and every
-    rank has its share in each, so the steps of r ranks are those of one. The order depends on (seed, epoch) only, so a
-    run that was killed goes on with the same batches.
+    rank has its share in each, so the steps of r ranks are those of one. Training batches are one long sequence, a
+    function of the seed and of `position`, the number of batches handed out so far: a run that was killed goes on where
+    it was, within an epoch too, however its trainer counts.
 
     Arguments:
         n: number of structures.
         batch_size: structures in one step, summed over the ranks.
         seed: of the order.
-        shuffle: whether the order changes from epoch to epoch; else it is that of the data.
+        shuffle: whether the order changes from epoch to epoch; else it is that of the data, from the first on.
         rank: this process.
         ranks: number of processes.
     """
@@ -36,24 +37,20 @@ class EpochSampler(DistributedSampler):
         self.n_batches = max(1, -(-self.n // int(batch_size)))
         while self.n_batches > 1 and self.n // self.n_batches < ranks:
             self.n_batches -= 1
-        self.first = 0
+        self.position = 0
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the epoch; another one than that of a loaded state starts at its first batch."""
-        if epoch != self.epoch:
-            self.first = 0
-        self.epoch = epoch
+        """Do nothing: `position` says which epoch it is."""
 
-    def order(self) -> np.ndarray:
-        """Return all structures in the order of this epoch."""
+    def order(self, epoch: int) -> np.ndarray:
+        """Return all structures in the order of an epoch."""
         if not self.shuffle:
             return np.arange(self.n)
-        return np.random.default_rng([self.seed, self.epoch]).permutation(self.n)
+        return np.random.default_rng([self.seed, epoch]).permutation(self.n)
 
     def __iter__(self) -> Iterator[list[int]]:  # type: ignore[override]
-        batches = np.array_split(self.order(), self.n_batches)
-        first, self.first = self.first, 0
-        for batch in batches[first:]:
+        epoch, first = divmod(self.position, self.n_batches) if self.shuffle else (0, 0)
+        for batch in np.array_split(self.order(epoch), self.n_batches)[first:]:
             yield batch[self.rank :: self.num_replicas].tolist()
 
     def __len__(self) -> int:
@@ -61,29 +58,28 @@ class EpochSampler(DistributedSampler):
 
 
 class Loader(DataLoader):
-    """A DataLoader over an EpochSampler that knows where it stands, so that training resumes within an epoch.
+    """A DataLoader over an EpochSampler that counts what it hands out.
 
-    Lightning asks for an iterator before it tells the epoch; nothing is fetched until the first batch is wanted.
+    Lightning asks for an iterator before it restores its state; nothing is fetched until the first batch is wanted.
     """
+
+    sampler: EpochSampler
 
     def __init__(self, dataset: Dataset, sampler: EpochSampler, **options: Any) -> None:
         super().__init__(dataset, sampler=sampler, batch_size=None, **options)
-        self.done = 0
 
     def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
-        self.done = self.sampler.first  # type: ignore[attr-defined]
         for batch in super().__iter__():
-            self.done += 1
+            self.sampler.position += 1
             yield batch
 
     def state_dict(self) -> dict[str, int]:
-        """Return the epoch and the number of its batches that were handed out."""
-        return {"epoch": self.sampler.epoch, "done": self.done}  # type: ignore[attr-defined]
+        """Return the number of batches that were handed out."""
+        return {"position": self.sampler.position}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
         """Go on behind the batches that were handed out."""
-        self.sampler.epoch = state["epoch"]  # type: ignore[attr-defined]
-        self.sampler.first = state["done"] % len(self.sampler)  # type: ignore[arg-type, attr-defined]
+        self.sampler.position = state["position"]
 
 
 def ranks() -> tuple[int, int]:
