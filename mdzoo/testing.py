@@ -93,9 +93,17 @@ def check_permutation(potential: Potential, graph: Graph) -> None:
     order = torch.argsort(graph.batch + noise)
     place = torch.argsort(order)
     edges = torch.argsort(place[graph.centers], stable=True)
-    centers, neighbors = place[graph.centers][edges], place[graph.neighbors][edges]
-    atoms = [tensor[order] for tensor in graph[:5]]
-    permuted = make_graph(*atoms, *graph[5:8], centers, neighbors, graph.shifts[edges])
+    permuted = graph._replace(
+        species=graph.species[order],
+        positions=graph.positions[order],
+        batch=graph.batch[order],
+        ids=graph.ids[order],
+        charges=graph.charges[order],
+        centers=place[graph.centers][edges],
+        neighbors=place[graph.neighbors][edges],
+        shifts=graph.shifts[edges],
+        vectors=graph.vectors[edges],
+    )
     expected, found = force_field(potential)(graph), force_field(potential)(permuted)
     compare("energies of permuted atoms", found.energies, expected.energies[order], ROUNDING)
     compare("forces of permuted atoms", found.forces, expected.forces[order], ROUNDING)
@@ -135,7 +143,7 @@ def check_translation(potential: Potential, graph: Graph) -> None:
     images = images.to(torch.float64)
     positions = graph.positions + torch.einsum("nk,nkl->nl", images, graph.cell[graph.batch]) + shift
     shifts = graph.shifts + images[graph.centers] - images[graph.neighbors]
-    shifted = make_graph(graph.species, positions, *graph[2:10], shifts)
+    shifted = moved(graph._replace(shifts=shifts), positions, graph.cell)
     compare_predictions("translation", force_field(potential)(shifted), force_field(potential)(graph))
 
 

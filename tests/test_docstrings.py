@@ -1,0 +1,20 @@
+"""The examples in docstrings run, and give what they say."""
+
+import doctest
+import importlib
+import pkgutil
+
+import pytest
+import torch
+
+import mdzoo
+
+MODULES = [m.name for m in pkgutil.walk_packages(mdzoo.__path__, "mdzoo.") if not m.name.endswith("__main__")]
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_examples_run(name):
+    module = importlib.import_module(name)
+    names = {**vars(module), "torch": torch, "mdzoo": mdzoo}
+    result = doctest.testmod(module, globs=names, optionflags=doctest.ELLIPSIS)
+    assert result.failed == 0
