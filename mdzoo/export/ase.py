@@ -20,8 +20,10 @@ from mdzoo.export.torchscript import load
 class SkinList:
     """The inputs of a model with edges to `cutoff + skin`, rebuilt only when that is needed.
 
-    Two atoms that have both moved by less than skin / 2 since the list was made cannot have come within the cutoff
-    without being in it; the model drops the edges that are too long at each step.
+    When the list is made, pairs without an edge are further apart than cutoff + skin. A cell that deforms since then
+    shortens them by no more than the smallest singular value s of its deformation, and atoms that move by d against
+    the cell by 2 d more, so the list is whole while `s (cutoff + skin) - 2 d > cutoff`. Edges that are too long are
+    dropped by the model.
 
     Arguments:
         atomic_numbers: the model's element table.
@@ -48,21 +50,22 @@ class SkinList:
             self.builds += 1
             return self.inputs
         positions = torch.tensor(atoms.positions, dtype=torch.float64, device=self.device)
-        return {**self.inputs, "positions": positions}
+        cell = torch.tensor(atoms.cell.array, dtype=torch.float64, device=self.device).unsqueeze(0)
+        return {**self.inputs, "positions": positions, "cell": cell}
 
     def outdated(self, atoms: Atoms) -> bool:
         """Tell whether the list must be made again."""
         last = self.last
         if last is None or len(last) != len(atoms) or (last.numbers != atoms.numbers).any():
             return True
-        if (last.pbc != atoms.pbc).any() or (last.cell.array != atoms.cell.array).any():
-            return True
-        if (last.get_initial_charges() != atoms.get_initial_charges()).any():
+        if (last.pbc != atoms.pbc).any() or (last.get_initial_charges() != atoms.get_initial_charges()).any():
             return True
         if last.info.get("total_charge") != atoms.info.get("total_charge"):
             return True
-        moved = np.square(atoms.positions - last.positions).sum(1).max()
-        return not moved < (0.5 * self.skin) ** 2
+        strain = np.linalg.solve(last.cell.complete(), atoms.cell.complete())
+        moved = np.sqrt(np.square(atoms.positions - last.positions @ strain).sum(1).max())
+        shortest = np.linalg.svd(strain, compute_uv=False).min() * (self.cutoff + self.skin)
+        return not shortest - 2.0 * moved > self.cutoff
 
 
 class Calculator(AseCalculator):
