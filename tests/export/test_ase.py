@@ -90,15 +90,15 @@ def test_when_the_list_is_made_again():
 def test_a_deforming_cell_keeps_its_list_while_it_can(exported):
     """Strains of some per cent, as in NPT: fewer lists, the same energies and stresses."""
     atoms, rng = silicon(), np.random.default_rng(0)
-    with_skin, without = Calculator(exported, skin=0.3), Calculator(exported, skin=0.0)
-    for _ in range(20):
-        atoms.set_cell(atoms.cell.array @ (np.eye(3) + rng.normal(0.0, 0.004, (3, 3))), scale_atoms=True)
+    with_skin, without = Calculator(exported, skin=0.5), Calculator(exported, skin=0.0)
+    for _ in range(12):
+        atoms.set_cell(atoms.cell.array @ (0.99 * np.eye(3) + rng.normal(0.0, 0.004, (3, 3))), scale_atoms=True)
         stresses = []
         for calculator in (with_skin, without):
             atoms.calc = calculator
             stresses.append(atoms.get_stress())
-        np.testing.assert_allclose(*stresses, rtol=0, atol=1e-13)
-    assert 2 <= with_skin.inputs.builds < 15
+        np.testing.assert_allclose(*stresses, rtol=1e-12, atol=1e-13)
+    assert 2 <= with_skin.inputs.builds < 9
 
 
 def test_given_charges_reach_the_model():
