@@ -36,7 +36,7 @@ def bessel_zeros(kind: Callable[..., np.ndarray], l_max: int, k_max: int) -> np.
 
 
 def bessel_functions(cutoff: float, l_max: int, k_max: int) -> list[Function]:
-    """Return `g_kl(x) = sqrt(2 / (rc^3 j_{l+1}(z_lk)^2)) j_l(z_lk x)`, orthonormal on the ball of radius rc, l outer."""
+    """Return `g_kl(x) = sqrt(2 / (rc^3 j_{l+1}(z_lk)^2)) j_l(z_lk x)`, orthonormal on the ball of radius rc; by l."""
     zeros = bessel_zeros(spherical_jn, l_max, k_max)
 
     def function(order: int, zero: float) -> Function:
@@ -80,8 +80,8 @@ def chebyshev_rows(u: Tensor, weight: Tensor, degree: int) -> Tensor:
 class Radial(nn.Module):
     """Radial functions `g_kl(r) f(r)` with a smooth cutoff f; zero at and beyond the cutoff.
 
-    `chebyshev` is `g_k = T_k(xi)`, k = 0..K-1, with `xi = 1 - 2 (e^(s (1 - x)) - 1) / (e^s - 1)` of x = r / cutoff, finer
-    at short distances (Drautz, DOI 10.1103/PhysRevB.99.014104, eq. 24; s = 0 is linear in r).
+    `chebyshev` is `g_k = T_k(xi)`, k = 0..K-1, with `xi = 1 - 2 (e^(s (1 - x)) - 1) / (e^s - 1)` of x = r / cutoff,
+    finer at short distances for s > 0 (Drautz, DOI 10.1103/PhysRevB.99.014104, eq. 24); s = 0 is linear in r.
 
     Arguments:
         family: `bessel` (spherical Bessel functions of the first kind, orthonormal), `bessel2` (second kind, the form

@@ -1,8 +1,8 @@
 """Invariants of an expanded density: what orders 3, 4 and 5 of `SO3` make of a_klm.
 
-Each part uses its own share of k and lm: C channels (species and k), (l_max + 1)^2 harmonics. Inside, atoms are the last
-axis, so that every product is over long rows. A part gives `forward -> (n, F)` or, with weights, `fold -> (n,)`, where the
-weights act on the equivariants and features never exist.
+Each part uses its own share of k and lm: C channels (species and k), (l_max + 1)^2 harmonics. Inside, atoms are the
+last axis, so that every product is over long rows. A part gives `forward -> (n, F)` or, with weights, `fold -> (n,)`,
+where the weights act on the equivariants and features never exist.
 """
 
 import numpy as np
@@ -37,7 +37,7 @@ class Share(nn.Module):
 class Equivariants(nn.Module):
     """`y_{t p m} = sum C^{l1 l2 l}_{m1 m2 m} a_{p1 l1 m1} a_{p2 l2 m2}`; p pairs channels, t is a triple (l, l1, l2).
 
-    One product for each pair (l1 m1, l2 m2), then one matrix with all couplings; its rows are sorted by l, then m, then t.
+    One product for each pair (l1 m1, l2 m2), then one matrix with all couplings; its rows go by l, then m, then t.
     """
 
     def __init__(self, l_max: int, first: list[int], second: list[int]) -> None:

@@ -111,7 +111,7 @@ class SO3(Descriptor):
         return out
 
     def labels(self) -> list[str]:
-        """Return names such as `p[k=1,k'=2,l=0]` and `b[k=1,k'=2,l=0,l1=1,l2=1]`; k is species.k with several species."""
+        """Return names such as `p[k=1,k'=2,l=0]`, `b[k=1,k'=2,l=0,l1=1,l2=1]`; k is species.k with several species."""
         return [label for part in self.parts for label in part.labels()]
 
 
