@@ -1,6 +1,7 @@
 """What happens beside the steps: averaged weights, and checkpoints that are never broken."""
 
 import os
+import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -106,11 +107,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     """
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, OSError, ValueError, ImportError) as error:
-        raise ValueError(f"`path` must be a whole checkpoint, got {path} ({error}); start from another one") from error
-    except Exception as error:
-        if type(error).__name__ != "UnpicklingError":
-            raise
+    except (RuntimeError, EOFError, OSError, pickle.UnpicklingError) as error:
         raise ValueError(f"`path` must be a whole checkpoint, got {path} ({error}); start from another one") from error
 
 

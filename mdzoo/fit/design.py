@@ -14,6 +14,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from mdzoo.descriptors import Descriptor
 from mdzoo.fit.blocks import BYTES, Piece, density_rows, piece, vector_slopes, whole
 from mdzoo.graph import Graph, within
 from mdzoo.ops import segment_sum
@@ -124,14 +125,19 @@ def energy_row(part: DescriptorPotential, graph: Graph) -> Tensor:
 
 
 def pieces_of(part: DescriptorPotential, like: Tensor) -> list[Piece]:
-    """Return the columns that an atom fills, piece by piece: the features if Linear, else all columns of the regressor.
+    """Return the columns that an atom fills: the features if Linear, else all columns of the regressor."""
+    descriptor, regressor = part.descriptor, part.regressor
+    if isinstance(regressor, Linear):
+        return feature_pieces(descriptor, like)
+    width = n_parameters(part)
+    return [whole(lambda a, s: regressor.phi(descriptor.contract(a), s), descriptor.n_channels, width, like)]
+
+
+def feature_pieces(descriptor: Descriptor, like: Tensor) -> list[Piece]:
+    """Return the features of a descriptor with a density, piece by piece.
 
     A descriptor that concatenates `parts` (modules, each a polynomial of the density) has one piece for each of them.
     """
-    descriptor, regressor = part.descriptor, part.regressor
-    if not isinstance(regressor, Linear):
-        width = n_parameters(part)
-        return [whole(lambda a, s: regressor.phi(descriptor.contract(a), s), descriptor.n_channels, width, like)]
     if not hasattr(descriptor, "parts"):
         return [whole(lambda a, s: descriptor.contract(a), descriptor.n_channels, descriptor.n_features, like)]
     return [piece(module, descriptor.n_channels, like) for module in descriptor.parts]

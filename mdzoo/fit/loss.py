@@ -6,7 +6,7 @@
 with `rho(x) = x^2` by default, S the global number of structures (all ranks), and labels that are NaN left out.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import torch
@@ -90,13 +90,12 @@ RESIDUALS: dict[str, Callable[[Prediction, Graph, Labels], Residual]] = {
 }
 
 
-def targets(energy: float, forces: float, stress: float, huber: dict[str, float] | None = None) -> list[Target]:
-    """Return those of the three targets that have a weight."""
-    widths = huber or {}
-    weights = {"energy": energy, "forces": forces, "stress": stress}
-    chosen = [Target(name, weight, widths.get(name, 0.0)) for name, weight in weights.items() if weight > 0.0]
+def targets(weights: Mapping[str, float], huber: Mapping[str, float] | None = None) -> list[Target]:
+    """Return those of the three targets that have a weight, from `{energy: w_E, forces: w_F, stress: w_S}`."""
+    every = [Target(name, weight, (huber or {}).get(name, 0.0)) for name, weight in weights.items()]
+    chosen = [target for target in every if target.weight > 0.0]
     if not chosen:
-        raise ValueError(f"`weights` must have one that is positive, got {weights}; nothing would be fitted")
+        raise ValueError(f"`weights` must have one that is positive, got {dict(weights)}; nothing would be fitted")
     return chosen
 
 

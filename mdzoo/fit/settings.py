@@ -31,7 +31,7 @@ class LeastSquaresSettings:
         devices: processes; each streams its share.
     """
 
-    weights: Weights = field(default_factory=default_weights)
+    weights: Weights = field(default_factory=lambda: default_weights() | {"energy": [1.0, 10.0, 100.0]})
     ridge: float | str = "cross_validation"
     folds: int | str = 5
     stiffness: float = 0.0

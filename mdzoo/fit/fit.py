@@ -1,0 +1,138 @@
+"""One call for every way of fitting."""
+
+import logging
+import time
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import ModelCheckpoint
+from pytorch_lightning.loggers import Logger
+from torch import Tensor
+
+from mdzoo.fit.cached import kept_sets
+from mdzoo.fit.callbacks import averaged, read_checkpoint
+from mdzoo.fit.least_squares import LeastSquares
+from mdzoo.fit.lightning import GradientFit
+from mdzoo.fit.loggers import log_file, loggers
+from mdzoo.fit.loss import targets
+from mdzoo.fit.settings import LeastSquaresSettings, SgdSettings, settings_from
+from mdzoo.fit.solve import LinearPosterior
+from mdzoo.fit.start import freeze, n_trained, scale_features, start_from
+from mdzoo.fit.trainer import Loaders, Run, callbacks_of, limits, trainer_of
+from mdzoo.potentials import ForceField
+
+log = logging.getLogger(__name__)
+
+EXPECTED = (
+    ".*does not have many workers.*",  # graphs are built once and kept; workers are data.workers
+    ".*returned `None`, this fit will run with no optimizer.*",  # the closed form has none
+    ".*The number of training batches.*",  # few batches: metrics are logged by epoch
+    ".*isinstance.treespec, LeafSpec.*",  # of torch, in Lightning
+    ".*module.s. in eval mode at the start of training.*",  # the baseline that least squares subtracts
+    ".*Checkpoint directory .* exists.*",  # a run that goes on
+    ".*Experiment logs directory .* exists.*",
+    ".*You're resuming from a checkpoint that ended before the epoch ended.*",  # the loader knows where it stands
+)
+
+
+class FitResult(NamedTuple):
+    """What a fit leaves."""
+
+    metrics: dict[str, float]
+    seconds: float
+    posterior: LinearPosterior | None
+    checkpoint: Path | None
+    loggers: list[Logger]
+
+
+def fit(
+    force_field: ForceField,
+    datamodule: Any,
+    run_dir: str | Path,
+    settings: Mapping[str, Any],
+    *,
+    wandb: str = "disabled",
+    config: Mapping[str, Any] | None = None,
+    progress: bool = True,
+) -> FitResult:
+    """Find the best parameters and leave them in `force_field`.
+
+    Arguments:
+        force_field: what is fitted, in place.
+        datamodule: `mdzoo.data.DataModule`, or what has its interface; its cutoff is set to that of the force field.
+        run_dir: gets `train.log`, `log/metrics.csv` and `checkpoints/`; a killed run by sgd goes on from them.
+        settings: the table of conf/fit, `name` and the keys of `mdzoo.fit.settings`.
+        wandb: see `mdzoo.fit.loggers.loggers`.
+        config: the configuration of the run, for W&B.
+        progress: whether a progress bar is shown.
+    """
+    chosen, run_dir, begin = settings_from(settings), Path(run_dir), time.monotonic()
+    with log_file(run_dir / "train.log"), warnings.catch_warnings():
+        for message in EXPECTED:
+            warnings.filterwarnings("ignore", message)
+        datamodule.cutoff = max(force_field.cutoff, 1e-6)
+        datamodule.setup("fit")
+        log.info("fit: %s, %d parameters that train, data %s", chosen, n_trained(force_field), datamodule.content_hash)
+        found = loggers(run_dir, wandb, config={**(config or {}), "data_hash": datamodule.content_hash})
+        run = Run(run_dir, found, progress)
+        if isinstance(chosen, LeastSquaresSettings):
+            result = by_least_squares(force_field, datamodule, run, chosen)
+        else:
+            result = by_sgd(force_field, datamodule, run, chosen)
+        seconds = time.monotonic() - begin
+        log.info("fit took %.1f s: %s", seconds, {key: round(value, 6) for key, value in result.metrics.items()})
+    force_field.eval()
+    return result._replace(seconds=seconds)
+
+
+def by_least_squares(force_field: ForceField, data: Any, run: Run, chosen: LeastSquaresSettings) -> FitResult:
+    """Fit in closed form."""
+    parts = parts_of(data, chosen) if chosen.ridge == "cross_validation" else None
+    module = LeastSquares(force_field, chosen.weights, chosen.ridge, parts)
+    trainer = trainer_of(run, [], chosen.devices, max_epochs=1, enable_checkpointing=False)
+    trainer.fit(module, datamodule=Loaders(data, [data.train_set, data.val_set], chosen.batch_size, False))
+    return FitResult(module.summary(), 0.0, module.posterior, None, run.loggers)
+
+
+def parts_of(data: Any, chosen: LeastSquaresSettings) -> Tensor:
+    """Return the fold or the group of each training structure."""
+    if chosen.folds == "group":
+        return torch.as_tensor(np.unique(data.train_set.groups, return_inverse=True)[1])
+    return torch.as_tensor(np.asarray(data.folds(int(chosen.folds))))
+
+
+def by_sgd(force_field: ForceField, data: Any, run: Run, chosen: SgdSettings) -> FitResult:
+    """Fit by gradient descent; a checkpoint in the run directory is gone on with."""
+    pl.seed_everything(chosen.seed, verbose=False)
+    last = run.folder / "checkpoints" / "last.ckpt"
+    prepare(force_field, data, chosen, last.is_file())
+    monitor = "train/loss" if data.val_set is None else "val/loss"
+    sets = [data.train_set, data.val_set]
+    kept = kept_sets(force_field, [part for part in sets if part is not None], chosen.cache, chosen.cache_bytes)
+    predict, sets = (kept[0], [*kept[1:], None][:2]) if kept else (None, sets)
+    module = GradientFit(force_field.train(), targets(chosen.weights, chosen.huber), chosen, monitor, predict)
+    callbacks = callbacks_of(chosen, run.folder, monitor)
+    trainer = trainer_of(run, callbacks, chosen.devices, **limits(chosen))
+    size = len(data.train_set) if chosen.batch_size == 0 else chosen.batch_size
+    loaders = Loaders(data, sets, size, chosen.batch_size != 0)
+    trainer.fit(module, datamodule=loaders, ckpt_path=str(last) if last.is_file() else None)
+    best = next(c for c in callbacks if isinstance(c, ModelCheckpoint) and c.monitor is not None).best_model_path
+    if best:
+        force_field.load_state_dict(averaged(read_checkpoint(Path(best))))
+    metrics = {key: float(value) for key, value in trainer.callback_metrics.items()}
+    return FitResult(metrics, 0.0, None, Path(best) if best else None, run.loggers)
+
+
+def prepare(force_field: ForceField, data: Any, chosen: SgdSettings, going_on: bool) -> None:
+    """Bring the force field to where gradient descent starts."""
+    force_field.to_dtype(getattr(torch, chosen.dtype))
+    if chosen.start is not None:
+        start_from(force_field, chosen.start)
+    elif not going_on:
+        scale_features(force_field, data.train_set)
+    freeze(force_field, chosen.freeze)
