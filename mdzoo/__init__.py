@@ -22,16 +22,20 @@ def list_models() -> list[str]:
     return sorted(path.parent.name for path in folder("checkpoints").glob("*/model.safetensors"))
 
 
-def find_model(name_or_path: str | Path) -> Path:
-    """Return the `.safetensors` file of a shipped model, of a run directory, or the file itself."""
+def find_model(name_or_path: str | Path, file: str = "model.safetensors") -> Path:
+    """Return the `file` of a shipped model or of a run directory, or the file itself.
+
+    Arguments:
+        name_or_path: the name of a shipped model, a run directory, or a file.
+        file: `model.safetensors`, or `model.pt`, the exported file.
+    """
     path = Path(name_or_path).expanduser()
-    shipped = folder("checkpoints") / str(name_or_path)
-    for candidate in (path, path / "model.safetensors", shipped / "model.safetensors"):
-        if candidate.is_file():
+    for candidate in (path, path / file, folder("checkpoints") / str(name_or_path) / file):
+        if candidate.is_file() and candidate.suffix == Path(file).suffix:
             return candidate
     raise FileNotFoundError(
-        f"`model` must be a run directory, a .safetensors file or one of {list_models()}, got {str(name_or_path)!r}; "
-        "train one with `mdzoo train`, or see `mdzoo list`"
+        f"`model` must be a directory that holds {file}, such a file, or one of {list_models()}, got "
+        f"{str(name_or_path)!r}; make one with `mdzoo train`, or see `mdzoo list`"
     )
 
 

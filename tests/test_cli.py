@@ -98,7 +98,7 @@ def test_what_must_be_given_is_named(capsys, tmp_path, monkeypatch):
 
 def test_an_unknown_model_is_refused(capsys, tmp_path):
     line = refused(capsys, "evaluate", "model=nowhere", f"run_dir={tmp_path}")
-    assert "`model` must be a run directory, a .safetensors file or one of" in line
+    assert "`model` must be a directory that holds model.safetensors" in line
 
 
 def test_a_descriptor_without_regressor_is_refused(capsys, tmp_path):
@@ -154,6 +154,14 @@ def test_export_writes_a_file_that_torch_alone_loads(trained, tmp_path):
     model = torch.jit.load(tmp_path / "model.pt")
     assert model.atomic_numbers == [14]
     assert model.dtype == "float32"
+
+
+def test_md_runs_from_the_run_directory(trained, tmp_path, capsys):
+    words = [f"model={trained}", "steps=4", "interval=2", "temperature=10", "timestep=0.1", f"run_dir={tmp_path}"]
+    assert main(["md", *words]) == 0
+    assert "energy drift" in capsys.readouterr().out
+    assert json.loads((tmp_path / "md.json").read_text())["atoms"] == 64
+    assert {"md.csv", "md.log", "trajectory.extxyz", "config.yaml"} <= {path.name for path in tmp_path.iterdir()}
 
 
 def test_benchmark_times_supercells(trained, tmp_path):

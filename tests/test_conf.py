@@ -1,5 +1,6 @@
 """Configs are code: each file builds what it names, each key is an argument, and nothing unknown is taken."""
 
+import dataclasses
 import inspect
 import re
 
@@ -10,6 +11,7 @@ from mdzoo.cli.commands import PLACES, data_module, new_model
 from mdzoo.cli.config import compose, conf_dir, groups, plain
 from mdzoo.data import DataModule
 from mdzoo.descriptors.base import Descriptor
+from mdzoo.fit.settings import KINDS, settings_from
 from mdzoo.potentials import ForceField, Potential, build
 from mdzoo.potentials.assemble import assemble
 from mdzoo.potentials.registry import MEMBERS, arguments
@@ -60,6 +62,15 @@ def test_every_combination_builds(numbers, empirical, descriptor, regressor):
     axes = {empirical: member("empirical", empirical)}, member("descriptor", descriptor), member("regressor", regressor)
     table = assemble(*axes, numbers, [0.0] * len(numbers))
     assert ForceField(build(table), numbers).reach == 1
+
+
+@pytest.mark.parametrize("choice", groups()["fit"])
+def test_the_keys_of_a_fit_are_its_settings(choice):
+    config = plain(compose("train", [f"fit={choice}"]).fit)
+    fields = {entry.name: entry for entry in dataclasses.fields(KINDS[choice])}
+    assert config.pop("name") == choice
+    assert set(config) == set(fields)
+    assert settings_from({"name": choice, **config}) == KINDS[choice](), "the file says the defaults"
 
 
 @pytest.mark.parametrize("choice", groups()["data"])

@@ -3,6 +3,7 @@
 import glob
 import json
 import random
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,21 +16,24 @@ from rich.console import Console
 import mdzoo
 from mdzoo.cli.config import compose, plain
 from mdzoo.cli.listing import members, models
-from mdzoo.cli.run_dir import Clock, write_json
+from mdzoo.cli.run_dir import Clock, rank, write_json
 from mdzoo.data import DataModule, read
+from mdzoo.evaluate.benchmark import benchmark, crystal, supercell, timing_table
 from mdzoo.evaluate.judge import judge, summary
 from mdzoo.evaluate.plots import parity
-from mdzoo.evaluate.report import compare, error_table
+from mdzoo.evaluate.report import compare, error_table, motion_table
 from mdzoo.potentials import ForceField, build, checkpoint
 from mdzoo.potentials.assemble import assemble
 
-console = Console()
+console = Console(width=None if sys.stdout.isatty() else 100)
+AXES = ("empirical", "descriptor", "regressor")
 PLACES = ("root", "element")  # keys of a data config from which its paths are made
 
 
 def train(config: DictConfig, run_dir: Path) -> None:
     """Read, assemble, fit, judge, save and export."""
-    from mdzoo.fit import fit
+    from mdzoo.fit.fit import fit
+    from mdzoo.fit.loggers import add_files, finish
 
     settings, clock = plain(config), Clock()
     seed_everything(settings["seed"])
@@ -39,26 +43,45 @@ def train(config: DictConfig, run_dir: Path) -> None:
         force_field, table = new_model(settings, data)
         data.cutoff = force_field.cutoff
     with clock("fit"):
-        fit(force_field, data, run_dir, settings["fit"])
+        result = fit(force_field, data, run_dir, settings["fit"], wandb=settings["wandb"], config=settings)
+    if rank() > 0:
+        return
     extra = {"config": settings, "data": data.content_hash}
     checkpoint.save(run_dir / "model.safetensors", force_field, table, extra)
     write_exported(force_field, run_dir, data.train_set.frames, settings)
-    write_errors(force_field, data, run_dir, settings["seed"], clock)
+    errors = write_errors(force_field, data, run_dir, settings["seed"], clock)
+    for logger in result.loggers:
+        logger.log_metrics(flat(errors))
+    add_files(result.loggers, [run_dir / "parity.png"], [run_dir / "model.pt"])
+    finish(result.loggers)
 
 
 def new_model(settings: dict[str, Any], data: DataModule) -> tuple[ForceField, dict[str, Any]]:
     """Return the force field that the axes of the config describe, and the table that rebuilds it."""
-    if settings["start"]:
-        force_field = mdzoo.load(settings["start"])
-        if force_field.atomic_numbers != data.atomic_numbers:
-            raise ValueError(
-                f"`start` must know the elements of the data {data.atomic_numbers}, got a model of "
-                f"{force_field.atomic_numbers}; set data.atomic_numbers={force_field.atomic_numbers}"
-            )
-        return force_field, force_field.table
-    axes = [settings.get(axis) for axis in ("empirical", "descriptor", "regressor")]
+    start = settings["fit"].get("start")
+    if start and Path(start).suffix != ".ckpt":
+        settings["fit"]["start"] = str(mdzoo.find_model(start))
+        return started_model(settings, data)
+    axes = [settings.get(axis) for axis in AXES]
     table = assemble(*axes, data.atomic_numbers, data.atomic_energies())
     return ForceField(build(table), data.atomic_numbers), table
+
+
+def started_model(settings: dict[str, Any], data: DataModule) -> tuple[ForceField, dict[str, Any]]:
+    """Return the model that fine-tuning starts from; its members are its own, so none may be chosen beside it."""
+    force_field = mdzoo.load(settings["fit"]["start"])
+    default = plain(compose("train"))
+    for axis in AXES:
+        if settings.get(axis) != default[axis]:
+            raise ValueError(
+                f"`{axis}` must be left to the model of `fit.start`, got {settings.get(axis)}; leave it out"
+            )
+    if force_field.atomic_numbers != data.atomic_numbers:
+        raise ValueError(
+            f"`start` must know the elements of the data {data.atomic_numbers}, got a model of "
+            f"{force_field.atomic_numbers}; set data.atomic_numbers={force_field.atomic_numbers}"
+        )
+    return force_field.train(), force_field.table
 
 
 def evaluate(config: DictConfig, run_dir: Path) -> None:
@@ -124,8 +147,10 @@ def references(frames: list[Any], count: int) -> list[Any]:
     return chosen
 
 
-def write_errors(force_field: ForceField, data: DataModule, run_dir: Path, seed: int, clock: Clock) -> None:
-    """Judge the model on every set; write `metrics.json` and `parity.png`, and print the table."""
+def write_errors(
+    force_field: ForceField, data: DataModule, run_dir: Path, seed: int, clock: Clock
+) -> dict[str, dict[str, Any]]:
+    """Judge the model on every set; write `metrics.json` and `parity.png`, print the table and return the errors."""
     with clock("evaluate"):
         judgement = judge(force_field, data, seed, progress=True)
     model = summary(force_field)
@@ -134,6 +159,17 @@ def write_errors(force_field: ForceField, data: DataModule, run_dir: Path, seed:
     parity(judgement.tables, run_dir / "parity.png", model["name"])
     console.print(error_table(found, model["name"]))
     console.print(f"written: {run_dir}")
+    return judgement.metrics
+
+
+def flat(errors: dict[str, dict[str, Any]]) -> dict[str, float]:
+    """Return the numbers of each set by one name, as loggers want them."""
+    return {
+        f"{name}/{key}": value
+        for name, part in errors.items()
+        for key, value in part.items()
+        if isinstance(value, float)
+    }
 
 
 def seed_everything(seed: int) -> None:
@@ -143,14 +179,27 @@ def seed_everything(seed: int) -> None:
     torch.manual_seed(seed)
 
 
-def benchmark(config: DictConfig, run_dir: Path) -> None:
-    """Time a model on supercells."""
-    from mdzoo.evaluate.benchmark import benchmark, crystal, timing_table
+def md(config: DictConfig, run_dir: Path) -> None:
+    """Run molecular dynamics from an exported file."""
+    from mdzoo.export import md, torchscript
 
+    settings = plain(config)
+    model = torchscript.load(mdzoo.find_model(settings.pop("model"), "model.pt"), settings["device"])
+    structure = settings.pop("structure") or supercell(crystal(model.atomic_numbers[0]), 64, 0.0)
+    del settings["run_dir"]
+    files = {"trajectory": run_dir / "trajectory.extxyz", "log": run_dir / "md.csv"}
+    done = md.run(model, structure, **files, **settings)
+    write_json(run_dir / "md.json", done._asdict())
+    console.print(motion_table(done._asdict(), f"{settings['ensemble']}, {settings['engine']}"))
+    console.print(f"written: {run_dir}")
+
+
+def time_model(config: DictConfig, run_dir: Path) -> None:
+    """Time a model on supercells."""
     settings = plain(config)
     torch.set_num_threads(settings["threads"])
     force_field = mdzoo.load(settings["model"]).to_dtype(dtype_of(settings["dtype"]))
-    atoms = read(settings["structure"])[0] if settings["structure"] else crystal(force_field)
+    atoms = read(settings["structure"])[0] if settings["structure"] else crystal(force_field.atomic_numbers[0])
     rows = benchmark(force_field, atoms, settings["sizes"], settings["repeats"])
     write_json(run_dir / "benchmark.json", {"rows": rows, "dtype": settings["dtype"], "threads": settings["threads"]})
     console.print(timing_table(rows, f"{summary(force_field)['name']}, {settings['dtype']}"))
@@ -213,7 +262,8 @@ COMMANDS: dict[str, Callable[[DictConfig, Any], None]] = {
     "train": train,
     "evaluate": evaluate,
     "export": export,
-    "benchmark": benchmark,
+    "md": md,
+    "benchmark": time_model,
     "report": report,
     "list": list_all,
     "doctor": doctor,

@@ -36,9 +36,9 @@ def benchmark(force_field: ForceField, atoms: Atoms, sizes: list[int], repeats: 
     return [time_one(force_field, supercell(atoms, size), int(repeats)) for size in sizes]
 
 
-def crystal(force_field: ForceField) -> Atoms:
-    """Return the crystal of the model's first element, in its cubic cell where it has one."""
-    symbol = chemical_symbols[force_field.atomic_numbers[0]]
+def crystal(atomic_number: int) -> Atoms:
+    """Return the crystal of an element, in its cubic cell."""
+    symbol = chemical_symbols[atomic_number]
     try:
         return ase.build.bulk(symbol, cubic=True)
     except (RuntimeError, ValueError) as error:
@@ -47,15 +47,15 @@ def crystal(force_field: ForceField) -> Atoms:
         ) from error
 
 
-def supercell(atoms: Atoms, size: int) -> Atoms:
-    """Return the most cubic repetition of `atoms` with at least `size` atoms, atoms moved off their sites by 0.05 A."""
+def supercell(atoms: Atoms, size: int, rattle: float = 0.05) -> Atoms:
+    """Return the most cubic repetition of `atoms` with at least `size` atoms, moved by `rattle` (Angstrom) each."""
     if not atoms.pbc.all():
         raise ValueError(f"`structure` must be periodic in all directions, got pbc={atoms.pbc.tolist()}; give a cell")
     repeats = np.ones(3, dtype=int)
     while len(atoms) * repeats.prod() < size:
         repeats[np.argmin(repeats * atoms.cell.lengths())] += 1
     cell = ase.build.make_supercell(atoms, np.diag(repeats))
-    cell.rattle(0.05, seed=0)
+    cell.rattle(rattle, seed=0)
     return cell
 
 

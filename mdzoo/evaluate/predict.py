@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from rich.console import Console
 from rich.progress import track
 from torch import Tensor
 
@@ -56,7 +57,9 @@ def predict(
     force_field.eval()
     starts = range(0, len(dataset), int(batch_size))
     parts = []
-    for start in track(starts, description or "", disable=description is None, transient=True):
+    for start in track(
+        starts, description or "", disable=description is None or not Console().is_terminal, transient=True
+    ):
         items = [dataset[i] for i in range(start, min(start + int(batch_size), len(dataset)))]
         parts.append(predict_batch(force_field, collate_batch(items)))
     force_field.train(was_training)

@@ -2,27 +2,25 @@
 
 from typing import Any
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
 from mdzoo.units import GPA
 
 COLUMNS = (  # header, key, factor, digits
-    ("energy MAE", "energy_mae", 1e3, 2),
-    ("RMSE\nmeV/atom", "energy_rmse", 1e3, 2),
-    ("force MAE", "force_mae", 1.0, 4),
-    ("RMSE\neV/Å", "force_rmse", 1.0, 4),
-    ("stress MAE", "stress_mae", GPA, 3),
-    ("RMSE\nGPa", "stress_rmse", GPA, 3),
+    ("energy\nMAE", "energy_mae", 1e3, 2),
+    ("meV/atom\nRMSE", "energy_rmse", 1e3, 2),
+    ("force\nMAE", "force_mae", 1.0, 4),
+    ("eV/Å\nRMSE", "force_rmse", 1.0, 4),
+    ("stress\nMAE", "stress_mae", GPA, 2),
+    ("GPa\nRMSE", "stress_rmse", GPA, 2),
 )
 
 
 def error_table(metrics: dict[str, Any], title: str = "") -> Table:
     """Return the table of the sections of `metrics.json` (train, test, ...), the groups of the test set below it."""
-    table = Table(title=title or None, header_style="bold", title_style="bold")
-    table.add_column("set")
-    for header in ("structures", "atoms", *(column[0] for column in COLUMNS)):
-        table.add_column(header, justify="right")
+    table = new_table(title, "set", "frames", "atoms", *(column[0] for column in COLUMNS))
     sections = {name: part for name, part in metrics.items() if isinstance(part, dict) and "n_atoms" in part}
     for name, part in sections.items():
         table.add_row(*row(name.replace("_", " "), part), style="bold" if name == "test" else None)
@@ -32,15 +30,23 @@ def error_table(metrics: dict[str, Any], title: str = "") -> Table:
     return table
 
 
+def new_table(title: str, *headers: str) -> Table:
+    """Return an empty table; its first column is text, the others are numbers."""
+    table = Table(title=title or None, header_style="bold", title_style="bold", box=box.SIMPLE_HEAD, padding=(0, 1))
+    for place, header in enumerate(headers):
+        table.add_column(header, justify="right" if place else "left", no_wrap=place > 0, min_width=0 if place else 8)
+    return table
+
+
 def row(name: str, part: dict[str, Any]) -> list[str]:
-    """Return the cells of one line; a 95 % interval stands behind the MAE where there is one."""
+    """Return the cells of one line; half its 95 % interval stands below the MAE."""
     cells = [name, str(part["n_structures"]), str(part["n_atoms"])]
     for _, key, factor, digits in COLUMNS:
         value = part.get(key)
         text = "" if value is None else f"{factor * value:.{digits}f}"
         interval = part.get("intervals", {}).get(key)
         if interval and key.endswith("mae"):
-            text += f"\n{factor * interval[0]:.{digits}f}-{factor * interval[1]:.{digits}f}"
+            text += f"\n±{0.5 * factor * (interval[1] - interval[0]):.{digits}f}"
         cells.append(text)
     return cells
 
@@ -50,12 +56,20 @@ def print_errors(metrics: dict[str, Any], title: str = "", console: Console | No
     (console or Console()).print(error_table(metrics, title))
 
 
+def motion_table(run: dict[str, Any], title: str = "") -> Table:
+    """Return what molecular dynamics was like: the numbers of `mdzoo.export.md.Summary`."""
+    units = ("energy drift\nmeV/atom/ps", "spread\nmeV/atom")
+    table = new_table(title, "steps", "ps", "atoms", "K", "GPa", *units, "seconds")
+    temperature = f"{run['temperature']:.0f} ± {run['temperature_std']:.0f}"
+    conserved = [f"{run['drift']:.2e}", f"{run['spread']:.2e}"]
+    counts = [str(run["steps"]), f"{run['time']:g}", str(run["atoms"])]
+    table.add_row(*counts, temperature, f"{run['pressure']:.2f}", *conserved, f"{run['seconds']:.1f}")
+    return table
+
+
 def compare(runs: dict[str, dict[str, Any]], section: str = "test") -> Table:
     """Return one line for each run, best force error first: the errors of `section` and the seconds of the fit."""
-    table = Table(title=f"{section} errors", header_style="bold", title_style="bold")
-    table.add_column("run")
-    for header in ("structures", "atoms", *(column[0] for column in COLUMNS), "fit\nseconds"):
-        table.add_column(header, justify="right")
+    table = new_table(f"{section} errors", "run", "frames", "atoms", *(column[0] for column in COLUMNS), "fit\ns")
     known = {name: run for name, run in runs.items() if section in run}
     for name in sorted(known, key=lambda name: known[name][section].get("force_mae", float("inf"))):
         seconds = known[name].get("seconds", {}).get("fit")

@@ -101,7 +101,7 @@ def test_a_supercell_has_at_least_the_atoms_asked_for_and_is_nearly_cubic():
 
 
 def test_a_benchmark_gives_one_row_for_each_size(model):
-    rows = benchmark(model, crystal(model), [8, 16], repeats=1)
+    rows = benchmark(model, crystal(14), [8, 16], repeats=1)
     assert [row["n_atoms"] for row in rows] == [8, 16]
     assert all(row["ratio"] == pytest.approx(row["forces"] / row["energies"]) for row in rows)
 
@@ -110,6 +110,6 @@ def test_a_benchmark_refuses_what_it_cannot_time(model):
     with pytest.raises(ValueError, match="`structure` must be periodic"):
         benchmark(model, ase.build.molecule("N2"), [8])
     with pytest.raises(ValueError, match="`repeats` must be at least 1"):
-        benchmark(model, crystal(model), [8], repeats=0)
+        benchmark(model, crystal(14), [8], repeats=0)
     with pytest.raises(ValueError, match="`structure` must be given, got none, and Ga has no cubic crystal"):
-        crystal(ForceField(build(LJ), [31]))
+        crystal(31)
