@@ -33,7 +33,7 @@ class LennardJones(PairPotential):
         -0.0104
     """
 
-    pairs: Tensor
+    pairs: Tensor  # (n * n,) place of each pair of species among the pairs i <= j
 
     def __init__(
         self,
@@ -50,18 +50,20 @@ class LennardJones(PairPotential):
             raise ValueError(
                 f"`onset` must be within [0, cutoff={self.cutoff}), got {self.onset}; begin the switch below the cutoff"
             )
+        self.n_species = int(n_species)
         train = trained(trainable, ["epsilon", "sigma"])
-        depths = pair_values("epsilon", epsilon, int(n_species), geometric=True)
-        lengths = pair_values("sigma", sigma, int(n_species), geometric=False)
+        depths = pair_values("epsilon", epsilon, self.n_species, geometric=True)
+        lengths = pair_values("sigma", sigma, self.n_species, geometric=False)
         self.log_epsilon = logarithm("epsilon", depths, train["epsilon"])
         self.log_sigma = logarithm("sigma", lengths, train["sigma"])
-        self.register_buffer("pairs", pair_index(int(n_species)), persistent=False)
+        self.register_buffer("pairs", pair_index(self.n_species), persistent=False)
 
     def pair_energy(self, r: Tensor, species_i: Tensor, species_j: Tensor) -> Tensor:
         """Return phi of each edge, (E,) in eV."""
-        pair = self.pairs[species_i, species_j]
-        x3 = (self.log_sigma.exp()[pair] / r).pow(3)
+        pair = self.pairs.index_select(0, species_i * self.n_species + species_j)
+        x = self.log_sigma.exp().index_select(0, pair) / r
+        x3 = x * x * x
         x6 = x3 * x3
         t = ((r - self.onset) / (self.cutoff - self.onset)).clamp(0.0, 1.0)
-        switch = 1.0 - t.pow(3) * (10.0 - 15.0 * t + 6.0 * t * t)
-        return 4.0 * self.log_epsilon.exp()[pair] * (x6 * x6 - x6) * switch
+        switch = 1.0 - t * t * t * (10.0 - 15.0 * t + 6.0 * t * t)
+        return 4.0 * self.log_epsilon.exp().index_select(0, pair) * (x6 * x6 - x6) * switch

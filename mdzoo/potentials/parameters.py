@@ -66,8 +66,8 @@ def pair_values(name: str, values: Values, n_species: int, geometric: bool) -> T
 
 
 def pair_index(n_species: int) -> Tensor:
-    """Return where the pair of species (i, j) stands among the pairs i <= j, `(n, n)` int64."""
+    """Return where the pair of species (i, j), at i n + j, stands among the pairs i <= j, `(n * n,)` int64."""
     index = torch.zeros(n_species, n_species, dtype=torch.int64)
     rows, columns = torch.triu_indices(n_species, n_species)
     index[rows, columns] = torch.arange(rows.numel())
-    return torch.maximum(index, index.T)
+    return torch.maximum(index, index.T).flatten()

@@ -71,10 +71,12 @@ class ZBL(PairPotential):
         """Return phi of each edge, (E,) in eV."""
         pair = species_i * self.z.shape[0] + species_j
         decay = self.decay()
-        shift = self.shift(decay)[pair]
-        screening = torch.exp(-decay[pair] * r.unsqueeze(-1)) @ self.log_c.softmax(0)
+        shift = self.shift(decay).index_select(0, pair)
+        x = (decay.index_select(0, pair) * r.unsqueeze(-1)).clamp(max=80.0)  # e^-80: rounding; float32 slows beyond
+        screening = torch.exp(-x) @ self.log_c.softmax(0)
         t = (r - self.inner).clamp(min=0.0)
-        return self.charge[pair] * screening / r + shift[:, 0] + t.pow(3) * (shift[:, 1] + shift[:, 2] * t)
+        switch = shift[:, 0] + t * t * t * (shift[:, 1] + shift[:, 2] * t)
+        return self.charge.index_select(0, pair) * screening / r + switch
 
     def decay(self) -> Tensor:
         """Return `d_m / a` of each pair of species, (n * n, 4) in 1/Angstrom."""
