@@ -2,16 +2,19 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
+import ase.build
 import pytest
 import torch
 
 import mdzoo
 from mdzoo.cli import main
 from mdzoo.cli.help import command_names
+from mdzoo.data import graph_from_atoms
 from tests import tiny_data
 
 SMALL = [
@@ -151,9 +154,22 @@ def test_evaluate_takes_other_data(trained, tmp_path):
 
 def test_export_writes_a_file_that_torch_alone_loads(trained, tmp_path):
     assert main(["export", f"model={trained}", f"run_dir={tmp_path}", "dtype=float32"]) == 0
-    model = torch.jit.load(tmp_path / "model.pt")
+    model = torch.jit.load(str(tmp_path / "model.pt"))
     assert model.atomic_numbers == [14]
     assert model.dtype == "float32"
+
+
+def test_the_readme_runs_an_exported_model_without_mdzoo(trained):
+    readme = (Path(__file__).resolve().parents[1] / "README.md").read_text()
+    (code,) = [block for block in re.findall(r"```python\n(.*?)```", readme, re.DOTALL) if "torch.jit.load" in block]
+    code = f"import sys; sys.modules['mdzoo'] = None\n{code}\nprint(out.energy.item(), out.forces.abs().max().item())"
+    command = [sys.executable, "-W", "ignore", "-c", code]
+    out = subprocess.run(command, cwd=trained, capture_output=True, text=True, check=True).stdout.split()
+    force_field = mdzoo.load(trained)
+    atoms = ase.build.bulk("Si", cubic=True)
+    graph = graph_from_atoms(atoms, force_field.atomic_numbers, force_field.cutoff)
+    assert float(out[0]) == pytest.approx(force_field(graph).energy.item(), abs=1e-9)
+    assert float(out[1]) < 1e-9, "a crystal at rest"
 
 
 def test_md_runs_from_the_run_directory(trained, tmp_path, capsys):
