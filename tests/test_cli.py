@@ -204,6 +204,23 @@ def test_list_shows_members_and_is_kept_on_request(tmp_path, capsys):
         assert "so3" in text
 
 
+def test_doctor_names_versions_and_without_data_that_is_all(capsys):
+    assert main(["doctor"]) == 0
+    assert f"torch {torch.__version__.partition('+')[0]}" in " ".join(capsys.readouterr().out.split())
+
+
+def test_doctor_examines_data_and_is_kept_on_request(tmp_path, capsys):
+    assert main(["doctor", *tiny_data.write(tmp_path), f"run_dir={tmp_path}/run"]) == 0
+    shown, kept = capsys.readouterr().out, (tmp_path / "run" / "doctor.txt").read_text()
+    for text in (shown, kept):
+        assert "copies, test: none" in text
+
+
+def test_doctor_sees_stresses_that_the_config_masks(data_root, capsys):
+    assert main(["doctor", "data=zuo2020", "data.element=Li", f"data.root={data_root}", "data.cache=false"]) == 0
+    assert "stress labels contradict the energies" in " ".join(capsys.readouterr().out.split())
+
+
 def test_it_runs_from_another_folder(tmp_path):
     here = Path(__file__).resolve().parents[1]
     environment = {**os.environ, "PYTHONPATH": str(here)}

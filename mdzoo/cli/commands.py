@@ -21,12 +21,13 @@ from mdzoo.data import DataModule, read
 from mdzoo.evaluate.benchmark import benchmark, crystal, supercell, timing_table
 from mdzoo.evaluate.judge import judge, summary
 from mdzoo.evaluate.plots import parity
-from mdzoo.evaluate.report import compare, error_table, motion_table
+from mdzoo.evaluate.report import compare, error_table, motion_table, pairs_table
 from mdzoo.potentials import ForceField, build, checkpoint
 from mdzoo.potentials.assemble import assemble
 
 console = Console(width=None if sys.stdout.isatty() else 100)
 AXES = ("empirical", "descriptor", "regressor")
+SPLITS = ("train", "val", "test")
 PLACES = ("root", "element")  # keys of a data config from which its paths are made
 
 
@@ -118,7 +119,7 @@ def data_module(settings: dict[str, Any]) -> DataModule:
 def own_data(config: DictConfig) -> dict[str, Any]:
     """Return the data config; where it names no source, that of the model's run with the given keys changed."""
     given = plain(config.get("data", {}))
-    if any(given.get(split) for split in ("train", "val", "test")):
+    if any(given.get(split) for split in SPLITS):
         return given
     recorded = mdzoo.find_model(config.model).parent / "config.yaml"
     if not recorded.is_file():
@@ -235,27 +236,30 @@ def metrics_files(runs: str | list[str]) -> list[Path]:
 
 def list_all(config: DictConfig, run_dir: Path | None) -> None:
     """Show the choices of every axis and the models that ship."""
-    say(run_dir, "list", members(), models())
+    keep(run_dir, "list", lambda screen: screen.print(members(), models()))
 
 
 def doctor(config: DictConfig, run_dir: Path | None) -> None:
-    """Check the environment, and data if they are named."""
-    from mdzoo.data import doctor as physician
+    """Check data as they are, without the masks of their config, and the environment; without data that alone."""
+    from mdzoo.data.doctor import examine, show
+    from mdzoo.data.environment import environment
 
-    settings = plain(config)
-    named = any(settings["data"].get(split) for split in ("train", "val", "test"))
-    lines = physician.environment()
-    if named:
-        lines += physician.examine(data_module(settings["data"]))
-    say(run_dir, "doctor", *lines)
+    settings = plain(config)["data"]
+    if any(settings.get(split) for split in SPLITS):
+        data = data_module(settings | {"stress_mask": None})
+        data.setup()
+        report = examine(data)
+        keep(run_dir, "doctor", lambda screen: show(report, screen))
+    else:
+        keep(run_dir, "doctor", lambda screen: screen.print(pairs_table(environment())))
 
 
-def say(run_dir: Path | None, name: str, *parts: Any) -> None:
-    """Print, and keep a copy in the run directory if there is one."""
-    console.print(*parts, sep="\n")
+def keep(run_dir: Path | None, name: str, say: Callable[[Console], None]) -> None:
+    """Say something on the terminal, and into a file of the run directory if there is one."""
+    say(console)
     if run_dir is not None:
         with open(run_dir / f"{name}.txt", "w") as file:
-            Console(file=file, width=140).print(*parts, sep="\n")
+            say(Console(file=file, width=140))
 
 
 COMMANDS: dict[str, Callable[[DictConfig, Any], None]] = {

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from ase.data import chemical_symbols
 
-from mdzoo.data.twins import twins
 from mdzoo.evaluate.metrics import metrics, without_twins
 from mdzoo.evaluate.predict import Predictions, predict
 from mdzoo.potentials.descriptor_potential import DescriptorPotential
@@ -58,11 +57,9 @@ def judge(force_field: ForceField, data: "DataModule", seed: int = 0, progress: 
 
 def metrics_without_twins(data: "DataModule", tables: dict[str, Predictions], seed: int) -> dict[str, Any] | None:
     """Return the errors on the test structures that are no copies of training structures."""
-    train, test = data.train_set, data.test_set
-    if train is None or test is None:
+    if not {"train", "test"} <= set(tables):
         return None
-    first = twins(train.frames, test.frames, [row.energy for row in train.rows], [row.energy for row in test.rows])
-    return without_twins(tables["test"], np.flatnonzero(first >= 0).tolist(), seed=seed)
+    return without_twins(tables["test"], np.flatnonzero(data.twins() >= 0).tolist(), seed=seed)
 
 
 def summary(force_field: ForceField) -> dict[str, Any]:

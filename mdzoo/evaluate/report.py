@@ -30,6 +30,14 @@ def error_table(metrics: dict[str, Any], title: str = "") -> Table:
     return table
 
 
+def pairs_table(pairs: dict[str, str]) -> Table:
+    """Return a table of names and values without a header."""
+    table = Table(box=None, show_header=False, padding=(0, 1))
+    for name, value in pairs.items():
+        table.add_row(name, value)
+    return table
+
+
 def new_table(title: str, *headers: str) -> Table:
     """Return an empty table; its first column is text, the others are numbers."""
     table = Table(title=title or None, header_style="bold", title_style="bold", box=box.SIMPLE_HEAD, padding=(0, 1))
