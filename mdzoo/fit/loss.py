@@ -36,7 +36,7 @@ class Target:
 
     def __init__(self, name: str, weight: float = 1.0, huber: float = 0.0) -> None:
         if name not in RESIDUALS:
-            raise ValueError(f"`name` must be one of {sorted(RESIDUALS)}, got {name!r}; a target is a kind of label")
+            raise ValueError(f"`name` must be one of {sorted(RESIDUALS)}, got {name}; a target is a kind of label")
         for key, value in (("weight", weight), ("huber", huber)):
             if not 0.0 <= float(value) < float("inf"):
                 raise ValueError(f"`{key}` must be finite and not negative, got {value} for {name}; 0 switches it off")
