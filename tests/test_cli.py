@@ -136,6 +136,19 @@ def test_the_config_of_a_run_is_resolved(trained):
     assert "seed: 3" in text
 
 
+def test_fine_tuning_takes_the_model_whole(trained, tmp_path, capsys):
+    data = [*tiny_data.write(tmp_path), "fit=sgd", "fit.epochs=1", f"fit.start={trained}", "wandb=disabled"]
+    frozen = "fit.freeze=[*regressor.bias]"
+    assert main(["train", *data, frozen, f"run_dir={tmp_path}/run"]) == 0
+    before, after = mdzoo.load(trained), mdzoo.load(tmp_path / "run")
+    assert before.table == after.table
+    moved = {name for name, value in after.state_dict().items() if not value.equal(before.state_dict()[name])}
+    assert moved == {"potential.terms.2.regressor.weights"}
+    assert "descriptor:" not in (tmp_path / "run" / "config.yaml").read_text()
+    line = refused(capsys, "train", *data, "descriptor.K=3", f"run_dir={tmp_path}/other")
+    assert "`descriptor` must be left to the model of `fit.start`" in line
+
+
 def test_evaluate_reproduces_the_errors_of_the_run(trained, tmp_path):
     assert main(["evaluate", f"model={trained}", f"run_dir={tmp_path}", "seed=3"]) == 0
     again, first = (json.loads((path / "metrics.json").read_text()) for path in (tmp_path, trained))

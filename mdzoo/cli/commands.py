@@ -42,7 +42,7 @@ def train(config: DictConfig, run_dir: Path) -> None:
         data = data_module(settings["data"])
         data.setup()
         force_field, table = new_model(settings, data)
-        data.cutoff = force_field.cutoff
+        OmegaConf.save(OmegaConf.create(settings), run_dir / "config.yaml")
     with clock("fit"):
         result = fit(force_field, data, run_dir, settings["fit"], wandb=settings["wandb"], config=settings)
     if rank() > 0:
@@ -62,7 +62,7 @@ def new_model(settings: dict[str, Any], data: DataModule) -> tuple[ForceField, d
     start = settings["fit"].get("start")
     if start and Path(start).suffix != ".ckpt":
         settings["fit"]["start"] = str(mdzoo.find_model(start))
-        return started_model(settings, data)
+        return started_model(settings, data)  # takes the axes out of the settings
     axes = [settings.get(axis) for axis in AXES]
     table = assemble(*axes, data.atomic_numbers, data.atomic_energies())
     return ForceField(build(table), data.atomic_numbers), table
@@ -73,10 +73,9 @@ def started_model(settings: dict[str, Any], data: DataModule) -> tuple[ForceFiel
     force_field = mdzoo.load(settings["fit"]["start"])
     default = plain(compose("train"))
     for axis in AXES:
-        if settings.get(axis) != default[axis]:
-            raise ValueError(
-                f"`{axis}` must be left to the model of `fit.start`, got {settings.get(axis)}; leave it out"
-            )
+        chosen = settings.pop(axis, None)
+        if chosen != default[axis]:
+            raise ValueError(f"`{axis}` must be left to the model of `fit.start`, got {chosen}; leave it out")
     if force_field.atomic_numbers != data.atomic_numbers:
         raise ValueError(
             f"`start` must know the elements of the data {data.atomic_numbers}, got a model of "
@@ -118,13 +117,13 @@ def data_module(settings: dict[str, Any]) -> DataModule:
 
 def own_data(config: DictConfig) -> dict[str, Any]:
     """Return the data config; where it names no source, that of the model's run with the given keys changed."""
-    given = plain(config.get("data", {}))
+    given = plain(config.data) if "data" in config else {}
     if any(given.get(split) for split in SPLITS):
         return given
     recorded = mdzoo.find_model(config.model).parent / "config.yaml"
     if not recorded.is_file():
         raise ValueError(f"`data` must be named, for {config.model} has no config.yaml beside it; say data.test=PATH")
-    default = plain(compose("evaluate", ["model=none"]).data)
+    default = plain(compose("evaluate", ["model=none", f"seed={config.seed}"]).data)
     changed = {key: value for key, value in given.items() if value != default.get(key)}
     return plain(OmegaConf.load(recorded).data) | changed
 
