@@ -31,15 +31,20 @@ def default_directory() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mdzoo"
 
 
-def key_of(frames: Sequence[Atoms], cutoff: float) -> str:
-    """Return the SHA-256 of what neighbour lists depend on: positions, cells, periodicity and the cutoff."""
-    digest = hashlib.sha256(f"{FORMAT} {float(cutoff)!r}".encode())
+def hash_structures(frames: Sequence[Atoms], start: str) -> str:
+    """Return the SHA-256 of positions, cells and periodicity, begun with `start`."""
+    digest = hashlib.sha256(start.encode())
     for atoms in frames:
         digest.update(np.int64(len(atoms)).tobytes())
         digest.update(np.ascontiguousarray(atoms.positions, dtype="<f8").tobytes())
         digest.update(np.ascontiguousarray(atoms.cell.array, dtype="<f8").tobytes())
         digest.update(bytes(atoms.pbc.tolist()))
     return digest.hexdigest()
+
+
+def key_of(frames: Sequence[Atoms], cutoff: float) -> str:
+    """Return the SHA-256 of what neighbour lists depend on."""
+    return hash_structures(frames, f"{FORMAT} {float(cutoff)!r}")
 
 
 def find_all(frames: Sequence[Atoms], cutoff: float, workers: int, names: Sequence[str]) -> list[Edges]:

@@ -11,7 +11,7 @@ import numpy as np
 import pytorch_lightning as pl
 from ase import Atoms
 
-from mdzoo.data.cache import default_directory, key_of
+from mdzoo.data.cache import default_directory, hash_structures
 from mdzoo.data.dataset import Storage, StructureSet
 from mdzoo.data.keys import Keys, Row, entries
 from mdzoo.data.masks import stress_masks
@@ -207,7 +207,7 @@ class DataModule(pl.LightningDataModule):
         """Return the SHA-256 of structures, labels and weights, for logs and model files."""
         digest = hashlib.sha256()
         for split, part in self.sets().items():
-            digest.update(f"{split} {key_of(part.frames, 0.0)}".encode())
+            digest.update(hash_structures(part.frames, split).encode())
             for atoms, row in zip(part.frames, part.rows, strict=True):
                 digest.update(np.ascontiguousarray(atoms.numbers, dtype="<i8").tobytes())
                 for value in (row.energy, row.forces, row.stress, row.weights):

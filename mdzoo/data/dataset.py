@@ -14,7 +14,7 @@ from mdzoo.data.cache import cached_edges
 from mdzoo.data.graphs import graph_from_edges
 from mdzoo.data.keys import Row
 from mdzoo.data.labels import Batch, Labels, collate_batch
-from mdzoo.data.neighbors import Edges
+from mdzoo.data.neighbors import Edges, find_edges
 
 SHARD = 512  # structures whose neighbour lists share a file
 
@@ -108,21 +108,21 @@ class StructureSet(Dataset):
         return batch
 
     def edges(self, index: int) -> Edges:
-        """Return the neighbours of one structure; they are found for a whole shard at once."""
-        shard = index // SHARD
+        """Return the neighbours of one structure: found for a whole shard at once while memory allows, else alone."""
+        shard, place = divmod(index, SHARD)
+        if shard not in self._shards and self._bytes > self.storage.memory:
+            return find_edges(self.frames[index], self._cutoff, self.names[index])
         if shard not in self._shards:
-            if self._bytes > self.storage.memory:
-                self._shards.clear()
-            part = slice(shard * SHARD, (shard + 1) * SHARD)
-            self._shards[shard] = cached_edges(
-                self.frames[part],
-                self._cutoff,
-                self.names[part],
-                self.storage.directory,
-                self.storage.workers,
-                self.storage.limit,
-            )
-        return self._shards[shard][index % SHARD]
+            self._shards[shard] = self._find(shard)
+            self._bytes += sum(array.nbytes for edges in self._shards[shard] for array in edges)
+        return self._shards[shard][place]
+
+    def _find(self, shard: int) -> list[Edges]:
+        """Return the neighbours of the structures of a shard, from the disk if they are there."""
+        part, store = slice(shard * SHARD, (shard + 1) * SHARD), self.storage
+        return cached_edges(
+            self.frames[part], self._cutoff, self.names[part], store.directory, store.workers, store.limit
+        )
 
     def prepare(self) -> None:
         """Find all neighbours now, before worker processes start."""

@@ -10,7 +10,7 @@ import torch
 from ase import Atoms
 from ase.build import bulk
 
-from mdzoo.data import DataModule, graph_from_atoms
+from mdzoo.data import DataModule, dataset, graph_from_atoms
 from mdzoo.data.sampler import EpochSampler
 from mdzoo.graph import collate
 
@@ -74,7 +74,17 @@ def test_graphs_are_kept_while_memory_allows():
         data.setup()
     assert roomy.train_set[0] is roomy.train_set[0]
     assert tight.train_set[0] is not tight.train_set[0]
-    assert torch.equal(roomy.train_set[4].graph.vectors, tight.train_set[4].graph.vectors)
+    for k in range(11):
+        assert torch.equal(roomy.train_set[k].graph.vectors, tight.train_set[k].graph.vectors)
+
+
+def test_beyond_memory_neighbours_are_found_one_by_one(monkeypatch):
+    monkeypatch.setattr(dataset, "SHARD", 4)
+    data = module(memory_limit=1.0)
+    data.setup()
+    data.train_set.prepare()
+    assert list(data.train_set._shards) == [0]
+    assert torch.equal(data.train_set[9].graph.vectors, graph_from_atoms(frames()[9], [14], 3.0).vectors)
 
 
 def test_split_by_file_and_table_of_elements(tmp_path):
