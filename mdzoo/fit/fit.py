@@ -16,13 +16,16 @@ from torch import Tensor
 
 from mdzoo.fit.cached import kept_sets
 from mdzoo.fit.callbacks import averaged, read_checkpoint
+from mdzoo.fit.design import linear_part
 from mdzoo.fit.least_squares import LeastSquares
 from mdzoo.fit.lightning import GradientFit
 from mdzoo.fit.loggers import log_file, loggers
 from mdzoo.fit.loss import targets
+from mdzoo.fit.prior import stiffness_of
+from mdzoo.fit.projection import optimise_empirical
 from mdzoo.fit.settings import LeastSquaresSettings, SgdSettings, settings_from
 from mdzoo.fit.solve import LinearPosterior
-from mdzoo.fit.start import freeze, n_trained, scale_features, start_from
+from mdzoo.fit.start import freeze, linear_twin, n_trained, scale_features, start_from
 from mdzoo.fit.trainer import Loaders, Run, callbacks_of, limits, trainer_of
 from mdzoo.potentials import ForceField
 
@@ -93,11 +96,23 @@ def fit(
 
 def by_least_squares(force_field: ForceField, data: Any, run: Run, chosen: LeastSquaresSettings) -> FitResult:
     """Fit in closed form."""
+    module = solved(force_field, data, run, chosen)
+    if chosen.optimise_empirical:
+        if chosen.devices > 1:
+            raise ValueError(f"`devices` must be 1 with optimise_empirical, got {chosen.devices}; the rows are few")
+        optimise_empirical(module, data.loader(data.train_set, batch_size=chosen.batch_size), chosen.outer_steps)
+        module = solved(force_field, data, run, chosen)
+    return FitResult(module.summary(), 0.0, module.posterior, None, run.loggers)
+
+
+def solved(force_field: ForceField, data: Any, run: Run, chosen: LeastSquaresSettings) -> LeastSquares:
+    """Stream the rows, solve, and set the linear parameters."""
     parts = parts_of(data, chosen) if chosen.ridge == "cross_validation" else None
-    module = LeastSquares(force_field, chosen.weights, chosen.ridge, parts)
+    shape = stiffness_of(linear_part(force_field), chosen.stiffness)
+    module = LeastSquares(force_field, chosen.weights, chosen.ridge, parts, shape)
     trainer = trainer_of(run, [], chosen.devices, max_epochs=1, enable_checkpointing=False)
     trainer.fit(module, datamodule=Loaders(data, [data.train_set, data.val_set], chosen.batch_size, False))
-    return FitResult(module.summary(), 0.0, module.posterior, None, run.loggers)
+    return module
 
 
 def parts_of(data: Any, chosen: LeastSquaresSettings) -> Tensor:
@@ -111,7 +126,7 @@ def by_sgd(force_field: ForceField, data: Any, run: Run, chosen: SgdSettings) ->
     """Fit by gradient descent; a checkpoint in the run directory is gone on with."""
     pl.seed_everything(chosen.seed, verbose=False)
     last = run.folder / "checkpoints" / "last.ckpt"
-    prepare(force_field, data, chosen, last.is_file())
+    prepare(force_field, data, run, chosen, last.is_file())
     monitor = "train/loss" if data.val_set is None else "val/loss"
     sets = [data.train_set, data.val_set]
     kept = kept_sets(force_field, [part for part in sets if part is not None], chosen.cache, chosen.cache_bytes)
@@ -129,11 +144,22 @@ def by_sgd(force_field: ForceField, data: Any, run: Run, chosen: SgdSettings) ->
     return FitResult(metrics, 0.0, None, Path(best) if best else None, run.loggers)
 
 
-def prepare(force_field: ForceField, data: Any, chosen: SgdSettings, going_on: bool) -> None:
-    """Bring the force field to where gradient descent starts."""
+def prepare(force_field: ForceField, data: Any, run: Run, chosen: SgdSettings, going_on: bool) -> None:
+    """Bring the force field to where gradient descent starts; a run that goes on takes its weights later."""
+    if not going_on:
+        if chosen.start is None or chosen.start == "least_squares":
+            scale_features(force_field, data.train_set)
+        else:
+            start_from(force_field, chosen.start)
+        if chosen.start == "least_squares":
+            start_linear(force_field, data, run, chosen)
     force_field.to_dtype(getattr(torch, chosen.dtype))
-    if chosen.start is not None:
-        start_from(force_field, chosen.start)
-    elif not going_on:
-        scale_features(force_field, data.train_set)
     freeze(force_field, chosen.freeze)
+
+
+def start_linear(force_field: ForceField, data: Any, run: Run, chosen: SgdSettings) -> None:
+    """Give the linear term of a network the closed form's weights, so that the network learns what is left."""
+    twin, part = linear_twin(force_field)
+    solved(twin, data, run, LeastSquaresSettings(weights=dict(chosen.weights), devices=chosen.devices))
+    found = linear_part(twin).regressor
+    part.regressor.set_linear(found.weights.detach(), found.bias.detach())

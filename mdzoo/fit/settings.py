@@ -23,10 +23,10 @@ class LeastSquaresSettings:
         ridge: a number, or `evidence`, `validation`, `cross_validation`.
         folds: number of folds of cross-validation (grouped: twins and trajectories stay together), or `group` to leave
             out the groups of the data in turn.
-        stiffness: h of a feature grows as `exp(stiffness * size)` with its quantum numbers, see `mdzoo.fit.prior`.
+        stiffness: power by which the prior narrows with the quantum numbers of a feature, see `mdzoo.fit.prior`.
         optimise_empirical: whether trainable parameters outside the linear part are optimised, with the weights solved
             inside (variable projection).
-        outer_steps: of that optimisation.
+        outer_steps: of that optimisation (each costs two passes of the loss, and the rows are made once more).
         batch_size: structures streamed at a time.
         devices: processes; each streams its share.
     """
@@ -64,7 +64,8 @@ class SgdSettings:
         patience: validations without gain until it stops, 0 for never.
         check_every: epochs between validations.
         save_every: steps between checkpoints to resume from, 0 for each epoch.
-        start: run directory, checkpoint or model to start from (fine-tuning).
+        start: run directory, checkpoint or model to start from (fine-tuning), or `least_squares`: a regressor with a
+            linear term (mlp) starts from the closed form.
         freeze: patterns of parameter names that stay as they are, such as `potential.terms.1.*`.
         cache: whether what a fixed descriptor says is kept: true, false or `auto` (if it fits into `cache_bytes`).
         cache_bytes: memory for that.

@@ -1,5 +1,6 @@
 """From where a fit starts: weights of an earlier run, parts that stay as they are, the scale of the features."""
 
+import copy
 import difflib
 import fnmatch
 import logging
@@ -11,9 +12,10 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from mdzoo.fit.callbacks import averaged, read_checkpoint
-from mdzoo.graph import within
-from mdzoo.potentials import DescriptorPotential, ForceField
+from mdzoo.graph import Graph, within
+from mdzoo.potentials import DescriptorPotential, ForceField, SumPotential
 from mdzoo.potentials import checkpoint as model_file
+from mdzoo.regressors import Linear
 
 log = logging.getLogger(__name__)
 
@@ -79,6 +81,26 @@ def scale_features(force_field: ForceField, dataset: Dataset) -> None:
             part.regressor.scale.set(mean, deviation)
 
 
+def linear_twin(force_field: ForceField) -> tuple[ForceField, DescriptorPotential]:
+    """Return a copy whose one network is replaced by a linear regressor, and the term of the original that it is in.
+
+    Raises:
+        ValueError: there is no regressor with a linear term.
+    """
+    inner = force_field.potential
+    terms = list(inner.terms) if isinstance(inner, SumPotential) else [inner]
+    found = [t for t in terms if isinstance(t, DescriptorPotential) and hasattr(t.regressor, "set_linear")]
+    if len(found) != 1:
+        raise ValueError(
+            f"`start` must be a path for this model, got least_squares with {len(found)} regressors that have a "
+            "linear term; choose regressor=mlp"
+        )
+    part = found[0]
+    plain = DescriptorPotential(part.descriptor, Linear(part.regressor.n_features, part.regressor.n_species))
+    twins = [copy.deepcopy(plain if t is part else t) for t in terms]
+    return ForceField(SumPotential(twins), force_field.atomic_numbers), part
+
+
 @torch.no_grad()
 def feature_moments(part: DescriptorPotential, dataset: Dataset) -> tuple[Tensor, Tensor]:
     """Return mean and deviation of each feature over all atoms of a data set, (F,) each, in two stable passes."""
@@ -94,7 +116,7 @@ def feature_moments(part: DescriptorPotential, dataset: Dataset) -> tuple[Tensor
     return (mean + (0.0 if shift is None else shift)).to(like.dtype), deviation.to(like.dtype)
 
 
-def features_of(part: DescriptorPotential, graph, like: Tensor) -> Tensor:  # noqa: ANN001
+def features_of(part: DescriptorPotential, graph: Graph, like: Tensor) -> Tensor:
     """Return the features of all atoms of a graph, (N, F)."""
     graph = within(graph, part.cutoff)._replace(vectors=within(graph, part.cutoff).vectors.to(like.dtype))
     features = part.descriptor.isolated(like)[graph.species]

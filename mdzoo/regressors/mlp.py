@@ -70,6 +70,13 @@ class MLP(Regressor):
                 energy = energy.index_add(0, rows, net(x[rows]).squeeze(-1))
         return energy
 
+    @torch.jit.unused
+    def set_linear(self, weights: Tensor, bias: Tensor) -> None:
+        """Let the linear term be that of a linear model of the unscaled features, (n_species, F) and (n_species,) eV."""
+        with torch.no_grad():
+            self.linear.weights.copy_(weights * self.scale.std)
+            self.linear.bias.copy_(bias + weights @ self.scale.mean)
+
 
 def network(sizes: list[int], activation: str) -> nn.Sequential:
     """Return layers of these sizes whose hidden values start with unit variance, and the output with OUTPUT."""

@@ -1,0 +1,124 @@
+"""A killed run goes on to the same bits; two ranks with an odd number of unequal structures are one rank."""
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from mdzoo.fit import fit
+from mdzoo.fit.callbacks import read_checkpoint
+from mdzoo.fit.lightning import GradientFit
+from tests.fit.cases import data, network
+
+ROOT = Path(__file__).resolve().parents[2]
+SETTINGS = {"name": "sgd", "weights": {"energy": 1.0, "forces": 1.0}, "epochs": 4, "warmup": 2, "batch_size": 2}
+
+
+class Killed(Exception):
+    pass
+
+
+def killed_at(step: int, monkeypatch) -> None:
+    """Let training die at the start of a step."""
+    start = GradientFit.on_train_batch_start
+
+    def dying(self, batch, batch_idx):
+        if self.global_step == step:
+            raise Killed
+        start(self, batch, batch_idx)
+
+    monkeypatch.setattr(GradientFit, "on_train_batch_start", dying)
+
+
+@pytest.mark.parametrize(("schedule", "step"), [("cosine", 7), ("plateau", 9), ("cosine", 8)])
+def test_a_killed_run_goes_on_to_the_same_bits(tmp_path, monkeypatch, schedule, step):
+    chosen = SETTINGS | {"schedule": schedule, "plateau": 0, "save_every": 3}
+    whole = network(trainable=True)
+    drawn = add_noise(whole)
+    fit(whole, data(val_fraction=0.25), tmp_path / "whole", chosen, progress=False)
+    broken = network(trainable=True)
+    add_noise(broken)
+    with monkeypatch.context() as patch:
+        killed_at(step, patch)
+        with pytest.raises(Killed):
+            fit(broken, data(val_fraction=0.25), tmp_path / "broken", chosen, progress=False)
+    again = network(trainable=True, seed=9)  # another start: everything comes from the checkpoint
+    redrawn = add_noise(again)
+    fit(again, data(val_fraction=0.25), tmp_path / "broken", chosen, progress=False)
+    for name, value in whole.state_dict().items():
+        assert torch.equal(again.state_dict()[name], value), name
+    assert redrawn == drawn[-len(redrawn) :]
+    assert 0 < len(redrawn) < len(drawn)
+    one, other = (read_checkpoint(tmp_path / run / "checkpoints" / "last.ckpt") for run in ("whole", "broken"))
+    assert one["global_step"] == other["global_step"] == 16
+    for name, value in one["callbacks"]["WeightAverage"]["average"].items():
+        assert torch.equal(other["callbacks"]["WeightAverage"]["average"][name], value)
+    for name, value in one["state_dict"].items():
+        assert torch.equal(other["state_dict"][name], value)
+
+
+def add_noise(model) -> list[float]:
+    """Draw a random number in each training step; the numbers drawn are returned."""
+    drawn: list[float] = []
+    regressor = model.potential.terms[2].regressor
+
+    def hook(module, arguments, result):
+        noise = torch.randn((), dtype=torch.float64)
+        drawn.append(float(noise))
+        return result * (1.0 + 0.01 * noise)
+
+    regressor.register_forward_hook(hook)
+    return drawn
+
+
+SCRIPT = """
+import sys, torch
+from pathlib import Path
+from mdzoo.fit import fit
+from tests.fit.cases import data, frames, linear, network
+
+if __name__ == "__main__":
+    folder, kind, devices = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
+    torch.set_num_threads(1)
+    module = data(frames(9), val={val})
+    if kind == "sgd":
+        model = network(trainable=True)
+        settings = {{"name": "sgd", "weights": {{"energy": 1.0, "forces": 1.0}}, "epochs": 2, "batch_size": 4}}
+    else:
+        model = linear()
+        settings = {{"name": "least_squares", "weights": {{"energy": [1.0, 10.0], "forces": 1.0}}, "folds": 3}}
+    result = fit(model, module, folder, settings | {{"devices": devices}}, progress=False)
+    if int(__import__("os").environ.get("LOCAL_RANK", "0")) == 0:
+        torch.save({{"state": model.state_dict(), "metrics": result.metrics}}, folder / "end.pt")
+"""
+
+
+def run_ranks(folder: Path, kind: str, devices: int) -> dict:
+    """Fit in a process of its own, which starts the other ranks itself."""
+    folder.mkdir()
+    script = folder / "run.py"
+    script.write_text(SCRIPT.format(val="frames(3, seed=4)"))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    environment = dict(os.environ, PYTHONPATH=str(ROOT), OMP_NUM_THREADS="1", MASTER_PORT=str(port))
+    environment |= {"CUDA_VISIBLE_DEVICES": "", "MASTER_ADDR": "127.0.0.1", "GLOO_SOCKET_IFNAME": "lo"}
+    command = [sys.executable, str(script), str(folder), kind, str(devices)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return torch.load(folder / "end.pt", weights_only=True)
+
+
+@pytest.mark.parametrize("kind", ["sgd", "least_squares"])
+def test_two_ranks_are_one(tmp_path, kind):
+    one, two = (run_ranks(tmp_path / str(devices), kind, devices) for devices in (1, 2))
+    for name, value in one["state"].items():
+        torch.testing.assert_close(two["state"][name], value, rtol=1e-7, atol=1e-9)
+    assert one["metrics"].keys() == two["metrics"].keys()
+    for name, value in one["metrics"].items():
+        if name != "condition":
+            assert two["metrics"][name] == pytest.approx(value, rel=1e-4), name
