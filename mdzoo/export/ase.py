@@ -53,6 +53,10 @@ class SkinList:
         cell = torch.tensor(atoms.cell.array, dtype=torch.float64, device=self.device).unsqueeze(0)
         return {**self.inputs, "positions": positions, "cell": cell}
 
+    def forget(self) -> None:
+        """Have the list made again at the next call, whatever the atoms do."""
+        self.last = None
+
     def outdated(self, atoms: Atoms) -> bool:
         """Tell whether the list must be made again."""
         last = self.last
