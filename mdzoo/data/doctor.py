@@ -10,7 +10,7 @@ from rich.table import Table
 from mdzoo.data.datamodule import DataModule
 from mdzoo.data.dataset import StructureSet
 from mdzoo.data.environment import environment
-from mdzoo.data.statistics import Odd, Ranges, close_pairs, net_forces, outliers, ranges
+from mdzoo.data.statistics import Odd, Ranges, close_pairs, closest_pair, net_forces, outliers, ranges
 from mdzoo.data.strain_response import Component, Response, strain_response
 from mdzoo.data.twins import twin_classes
 from mdzoo.units import GPA
@@ -60,11 +60,14 @@ def examine(data: DataModule) -> Report:
     findings: list[Finding] = []
     tables: list[Ranges] = []
     for split, part in data.sets().items():
-        tables += ranges(part, split)
+        closest = [closest_pair(atoms) for atoms in part.frames]
+        tables += ranges(part, split, closest)
         findings += [
             missing_labels(part, split),
             odd_ones("outliers", split, outliers(part), "look at them; drop or weight them down if they are wrong"),
-            odd_ones("close pairs", split, close_pairs(part), "check them, and have a short-range baseline (zbl)"),
+            odd_ones(
+                "close pairs", split, close_pairs(part, closest), "check them, and have a short-range baseline (zbl)"
+            ),
             odd_ones("net forces", split, net_forces(part), "converge the calculation or check the order of atoms"),
         ]
     findings += copies(data)
@@ -178,14 +181,21 @@ def mask(wrong: Sequence[Component], group: str) -> str:
     return f"mask them: data.stress_mask=[{{components: {parts}, groups: [{group}]}}]"
 
 
+def span(low: float, high: float) -> str:
+    """Write a range, one number where both ends are the same, a dash where there is none."""
+    if np.isnan(low):
+        return "-"
+    return f"{low:.4g}" if f"{low:.4g}" == f"{high:.4g}" else f"{low:.4g} .. {high:.4g}"
+
+
 def show(report: Report, console: Console) -> None:
     """Print a report."""
     table = Table("split", "group", "structures", "atoms", "eV/atom", "max force", "pressure", "volume/atom", "closest")
     for row in report.ranges:
-        spans = [f"{low:.4g} .. {high:.4g}" for low, high in (row.energy, row.pressure, row.volume)]
-        counts = [str(row.structures), str(row.atoms)]
-        tail = [spans[0], f"{row.force:.3g}", spans[1], spans[2], f"{row.closest:.3g}"]
-        table.add_row(row.split, row.group, *counts, *tail)
+        energy, pressure, volume = (span(*ends) for ends in (row.energy, row.pressure, row.volume))
+        force, closest = span(row.force, row.force), span(row.closest, row.closest)
+        counts = str(row.structures), str(row.atoms)
+        table.add_row(row.split, row.group, *counts, energy, force, pressure, volume, closest)
     console.print(table)
     console.print("forces in eV/Angstrom, pressures in GPa, lengths in Angstrom", style="dim")
     for finding in report.findings:

@@ -31,6 +31,14 @@ class Ranges(NamedTuple):
     closest: float  # Angstrom, shortest distance
 
 
+class Closest(NamedTuple):
+    """The shortest distance of a structure, and the pair that is nearest for its covalent radii."""
+
+    distance: float  # Angstrom
+    pair: str
+    ratio: float  # distance of this pair over the sum of its covalent radii
+
+
 class Odd(NamedTuple):
     """A structure that a person should look at."""
 
@@ -39,12 +47,12 @@ class Odd(NamedTuple):
     what: str
 
 
-def ranges(part: StructureSet, split: str) -> list[Ranges]:
-    """Return the ranges of each group."""
-    return [_ranges(part, split, group) for group in sorted(set(part.groups))]
+def ranges(part: StructureSet, split: str, closest: list[Closest]) -> list[Ranges]:
+    """Return the ranges of each group; `closest` holds the closest pair of each structure."""
+    return [_ranges(part, split, group, closest) for group in sorted(set(part.groups))]
 
 
-def _ranges(part: StructureSet, split: str, group: str) -> Ranges:
+def _ranges(part: StructureSet, split: str, group: str, closest: list[Closest]) -> Ranges:
     mine = [k for k, name in enumerate(part.groups) if name == group]
     frames, rows = [part.frames[k] for k in mine], [part.rows[k] for k in mine]
     pairs = list(zip(frames, rows, strict=True))
@@ -57,7 +65,7 @@ def _ranges(part: StructureSet, split: str, group: str) -> Ranges:
         _span([largest_force(row.forces) for row in rows if row.forces is not None])[1],
         _span([-float(np.trace(row.stress)) / 3.0 * GPA for row in rows if row.stress is not None]),
         _span([atoms.get_volume() / len(atoms) for atoms in frames if atoms.cell.rank == 3 and atoms.pbc.all()]),
-        _span([closest_pair(atoms)[0] for atoms in frames])[0],
+        _span([closest[k].distance for k in mine])[0],
     )
 
 
@@ -71,26 +79,25 @@ def largest_force(forces: np.ndarray) -> float:
     return float(np.linalg.norm(forces, axis=1).max())
 
 
-def closest_pair(atoms: Atoms, radius: float = 4.0) -> tuple[float, str, float]:
-    """Return the shortest distance (A), and the elements and ratio of the pair nearest for its covalent radii."""
+def closest_pair(atoms: Atoms, radius: float = 4.0) -> Closest:
+    """Return what is closest in a structure; atoms farther apart than `radius` (Angstrom) do not count."""
     i, j, _, distances = neighbor_list(atoms.positions, atoms.cell.array, atoms.pbc, radius)
     if len(distances) == 0:
-        return np.inf, "", np.inf
+        return Closest(np.inf, "", np.inf)
     z = atoms.numbers
     ratios = distances / (covalent_radii[z[i]] + covalent_radii[z[j]])
     k = int(ratios.argmin())
     pair = "-".join(sorted([chemical_symbols[z[i[k]]], chemical_symbols[z[j[k]]]]))
-    return float(distances.min()), pair, float(ratios[k])
+    return Closest(float(distances.min()), pair, float(ratios[k]))
 
 
-def close_pairs(part: StructureSet) -> list[Odd]:
+def close_pairs(part: StructureSet, closest: list[Closest]) -> list[Odd]:
     """Return the structures with atoms nearer than 0.6 of the sum of their covalent radii."""
-    found = []
-    for name, group, atoms in zip(part.names, part.groups, part.frames, strict=True):
-        distance, pair, ratio = closest_pair(atoms)
-        if ratio < CLOSE:
-            found.append(Odd(name, group, f"{pair} at {distance:.2f} Angstrom, {ratio:.2f} of the covalent radii"))
-    return found
+    return [
+        Odd(name, group, f"{near.pair}, {near.ratio:.2f} of the covalent radii; closest {near.distance:.2f} Angstrom")
+        for name, group, near in zip(part.names, part.groups, closest, strict=True)
+        if near.ratio < CLOSE
+    ]
 
 
 def robust_z(values: np.ndarray) -> np.ndarray:

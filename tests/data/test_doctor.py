@@ -129,7 +129,7 @@ def test_outliers_close_pairs_net_forces_and_zero_forces():
     found = words(report_of(frames))
     assert "structure 7 (all): energy 1" in found
     assert "net force 0.866 eV/Angstrom per atom" in found
-    assert "structure 11 (all): Cu-Cu at 0.90 Angstrom" in found
+    assert "structure 11 (all): Cu-Cu, 0.34 of the covalent radii; closest 0.90 Angstrom" in found
     flat = [bulk_with_labels(seed, forces=np.zeros((4, 3))) for seed in range(3)]
     assert "all forces are zero" in words(report_of(flat))
 
