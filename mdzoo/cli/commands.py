@@ -60,7 +60,7 @@ def train(config: DictConfig, run_dir: Path) -> None:
 def new_model(settings: dict[str, Any], data: DataModule) -> tuple[ForceField, dict[str, Any]]:
     """Return the force field that the axes of the config describe, and the table that rebuilds it."""
     start = settings["fit"].get("start")
-    if start and Path(start).suffix != ".ckpt":
+    if start and start != "least_squares" and Path(start).suffix != ".ckpt":
         settings["fit"]["start"] = str(mdzoo.find_model(start))
         return started_model(settings, data)  # takes the axes out of the settings
     axes = [settings.get(axis) for axis in AXES]
