@@ -47,9 +47,9 @@ def train(config: DictConfig, run_dir: Path) -> None:
         result = fit(force_field, data, run_dir, settings["fit"], wandb=settings["wandb"], config=settings)
     if rank() > 0:
         return
-    extra = {"config": settings, "data": data.content_hash}
-    checkpoint.save(run_dir / "model.safetensors", force_field, table, extra)
-    write_exported(force_field, run_dir, data.train_set.frames, settings)
+    made = {key: value for key, value in settings.items() if key != "run_dir"}
+    checkpoint.save(run_dir / "model.safetensors", force_field, table, {"config": made, "data": data.content_hash})
+    write_exported(force_field, run_dir / "model.pt", data.train_set.frames, settings["dtype"], made)
     errors = write_errors(force_field, data, run_dir, settings["seed"], clock)
     for logger in result.loggers:
         logger.log_metrics(flat(errors))
@@ -107,7 +107,8 @@ def export(config: DictConfig, run_dir: Path) -> None:
         data = data_module(own_data(config) | {"atomic_numbers": force_field.atomic_numbers})
     data.setup()
     frames = next(iter(data.sets().values())).frames
-    write_exported(force_field, run_dir, frames, settings)
+    made = force_field.extra.get("config", {})
+    write_exported(force_field, run_dir / "model.pt", frames, settings["dtype"], made)
 
 
 def data_module(settings: dict[str, Any]) -> DataModule:
@@ -128,12 +129,11 @@ def own_data(config: DictConfig) -> dict[str, Any]:
     return plain(OmegaConf.load(recorded).data) | changed
 
 
-def write_exported(force_field: ForceField, run_dir: Path, frames: list[Any], settings: dict[str, Any]) -> None:
-    """Write `model.pt`, with a few small structures that show all elements as its references."""
+def write_exported(force_field: ForceField, path: Path, frames: list[Any], dtype: str, config: dict[str, Any]) -> None:
+    """Write the TorchScript file, with a few small structures that show all elements as its references."""
     from mdzoo.export import torchscript
 
-    path = run_dir / "model.pt"
-    torchscript.export(force_field, path, references=references(frames, 3), dtype=settings["dtype"], config=settings)
+    torchscript.export(force_field, path, references=references(frames, 3), dtype=dtype, config=config)
     console.print(f"exported: {path}")
 
 
