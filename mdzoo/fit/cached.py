@@ -8,7 +8,7 @@ those of the force field.
 
 import logging
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -68,11 +68,11 @@ class KeptForceField:
     def __init__(self, force_field: ForceField) -> None:
         self.part = descriptor_part(force_field)
         inner = force_field.potential
-        terms = [t for t in inner.terms if t is not self.part] if isinstance(inner, SumPotential) else []
+        terms: list[Any] = [t for t in inner.terms if t is not self.part] if isinstance(inner, SumPotential) else []
         trained = [t for t in terms if any(p.requires_grad for p in t.parameters())]
         fixed = [t for t in terms if all(t is not other for other in trained)]
         self.cutoff = force_field.cutoff
-        self.dtype = force_field.unit.dtype
+        self.dtype: torch.dtype = getattr(torch, force_field.dtype)
         self.fixed = self.force_field_of(fixed, force_field)
         self.trained = self.force_field_of(trained, force_field)
 

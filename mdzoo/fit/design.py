@@ -9,7 +9,7 @@ own centre, with dphi/dA (C, P), by forward mode along the C channels. There is 
 """
 
 import copy
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -51,16 +51,18 @@ def linear_part(potential: nn.Module) -> DescriptorPotential:
 def n_parameters(potential: nn.Module) -> int:
     """Return P, the number of columns of the design matrix."""
     part = linear_part(potential)
-    like = next(part.regressor.parameters())
-    return part.regressor.phi(part.descriptor.isolated(like), torch.arange(part.descriptor.n_species)).shape[1]
+    regressor: Any = part.regressor
+    like = next(regressor.parameters())
+    return regressor.phi(part.descriptor.isolated(like), torch.arange(part.descriptor.n_species)).shape[1]
 
 
 def baseline(force_field: ForceField) -> ForceField:
     """Return a copy of the force field, in eval mode, whose linear parameters are zero: what the fit subtracts."""
     base = copy.deepcopy(force_field).eval()
     part = linear_part(base)
-    part.regressor.set_theta(torch.zeros(n_parameters(base), dtype=force_field.unit.dtype))
-    alone = isinstance(part.regressor, Linear) and bool((part.regressor.bias == 0.0).all())
+    regressor: Any = part.regressor
+    regressor.set_theta(torch.zeros(n_parameters(base), dtype=getattr(torch, force_field.dtype)))
+    alone = isinstance(regressor, Linear) and bool((regressor.bias == 0.0).all())
     if alone and isinstance(base.potential, SumPotential) and len(base.potential.terms) > 1:
         base.potential.terms = nn.ModuleList([term for term in base.potential.terms if term is not part])
     return base
@@ -88,9 +90,9 @@ def split(graph: Graph) -> list[Graph]:
     """Return the structures of a graph as graphs of one structure each."""
     n_structures = graph.cell.shape[0]
     marks = torch.arange(n_structures + 1, device=graph.batch.device)
-    atoms = torch.searchsorted(graph.batch.contiguous(), marks)
-    edges = torch.searchsorted(graph.centers.contiguous(), atoms).tolist()
-    atoms = atoms.tolist()
+    firsts = torch.searchsorted(graph.batch.contiguous(), marks)
+    edges = torch.searchsorted(graph.centers.contiguous(), firsts).tolist()
+    atoms = firsts.tolist()
     singles = []
     for s in range(n_structures):
         a, e = slice(atoms[s], atoms[s + 1]), slice(edges[s], edges[s + 1])
@@ -116,17 +118,19 @@ def structure_rows(part: DescriptorPotential, graph: Graph, max_bytes: int) -> R
 
 def energy_row(part: DescriptorPotential, graph: Graph) -> Tensor:
     """Return the sum of phi over the atoms, (1, P); atoms behind the last centre have an empty neighbourhood."""
-    vectors = graph.vectors.to(next(part.regressor.parameters()).dtype)
+    regressor: Any = part.regressor
+    vectors = graph.vectors.to(next(regressor.parameters()).dtype)
     alone = part.descriptor.isolated(vectors)
     n = 0 if graph.centers.numel() == 0 else int(graph.centers[-1]) + 1
     features = part.descriptor(graph._replace(vectors=vectors)) if n > 0 else alone[:0]
     features = torch.cat([features, alone[graph.species[n:]]])
-    return part.regressor.phi(features, graph.species).sum(0, keepdim=True)
+    return regressor.phi(features, graph.species).sum(0, keepdim=True)
 
 
 def pieces_of(part: DescriptorPotential, like: Tensor) -> list[Piece]:
     """Return the columns that an atom fills: the features if Linear, else all columns of the regressor."""
-    descriptor, regressor = part.descriptor, part.regressor
+    descriptor: Any = part.descriptor
+    regressor: Any = part.regressor
     if isinstance(regressor, Linear):
         return feature_pieces(descriptor, like)
     width = n_parameters(part)
@@ -138,9 +142,10 @@ def feature_pieces(descriptor: Descriptor, like: Tensor) -> list[Piece]:
 
     A descriptor that concatenates `parts` (modules, each a polynomial of the density) has one piece for each of them.
     """
-    if not hasattr(descriptor, "parts"):
+    parts: Any = getattr(descriptor, "parts", None)
+    if parts is None:
         return [whole(lambda a, s: descriptor.contract(a), descriptor.n_channels, descriptor.n_features, like)]
-    return [piece(module, descriptor.n_channels, like) for module in descriptor.parts]
+    return [piece(module, descriptor.n_channels, like) for module in parts]
 
 
 def forward_rows(part: DescriptorPotential, graph: Graph, max_bytes: int) -> tuple[Tensor, Tensor]:
@@ -156,8 +161,9 @@ def forward_rows(part: DescriptorPotential, graph: Graph, max_bytes: int) -> tup
 
 def backward_rows(part: DescriptorPotential, graph: Graph, max_bytes: int) -> tuple[Tensor, Tensor]:
     """Return the force rows (N, 3, P) and virial rows (9, P) by one (batched) backward pass for each column."""
-    like = next(part.regressor.parameters())
-    slopes = vector_slopes(part.descriptor, part.regressor.phi, graph, like.dtype, max_bytes)  # (P, E, 3)
+    regressor: Any = part.regressor
+    like = next(regressor.parameters())
+    slopes = vector_slopes(part.descriptor, regressor.phi, graph, like.dtype, max_bytes)  # (P, E, 3)
     g = slopes.permute(1, 2, 0)
     n_atoms = graph.species.shape[0]
     forces = segment_sum(g, graph.centers, n_atoms) - segment_sum(g, graph.neighbors, n_atoms)

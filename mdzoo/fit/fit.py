@@ -98,8 +98,6 @@ def by_least_squares(force_field: ForceField, data: Any, run: Run, chosen: Least
     """Fit in closed form."""
     module = solved(force_field, data, run, chosen)
     if chosen.optimise_empirical:
-        if chosen.devices > 1:
-            raise ValueError(f"`devices` must be 1 with optimise_empirical, got {chosen.devices}; the rows are few")
         optimise_empirical(module, data.loader(data.train_set, batch_size=chosen.batch_size), chosen.outer_steps)
         module = solved(force_field, data, run, chosen)
     return FitResult(module.summary(), 0.0, module.posterior, None, run.loggers)
@@ -110,7 +108,7 @@ def solved(force_field: ForceField, data: Any, run: Run, chosen: LeastSquaresSet
     parts = parts_of(data, chosen) if chosen.ridge == "cross_validation" else None
     shape = stiffness_of(linear_part(force_field), chosen.stiffness)
     module = LeastSquares(force_field, chosen.weights, chosen.ridge, parts, shape)
-    trainer = trainer_of(run, [], chosen.devices, max_epochs=1, enable_checkpointing=False)
+    trainer = trainer_of(run, [], chosen.devices, max_epochs=1, enable_checkpointing=False, accelerator="cpu")
     trainer.fit(module, datamodule=Loaders(data, [data.train_set, data.val_set], chosen.batch_size, False))
     return module
 
@@ -161,5 +159,6 @@ def start_linear(force_field: ForceField, data: Any, run: Run, chosen: SgdSettin
     """Give the linear term of a network the closed form's weights, so that the network learns what is left."""
     twin, part = linear_twin(force_field)
     solved(twin, data, run, LeastSquaresSettings(weights=dict(chosen.weights), devices=chosen.devices))
-    found = linear_part(twin).regressor
-    part.regressor.set_linear(found.weights.detach(), found.bias.detach())
+    found: Any = linear_part(twin).regressor
+    network: Any = part.regressor
+    network.set_linear(found.weights.detach(), found.bias.detach())

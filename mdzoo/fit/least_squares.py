@@ -93,8 +93,8 @@ class LeastSquares(pl.LightningModule):
         self.chosen, strength = self.choose()
         spectrum = decompose(self.train_factors, self.chosen, self.shape, None)
         self.posterior = posterior(spectrum, strength)
-        part = linear_part(self.force_field)
-        part.regressor.set_theta(self.posterior.mean.to(next(part.regressor.parameters())))
+        regressor: Any = linear_part(self.force_field).regressor
+        regressor.set_theta(self.posterior.mean.to(next(regressor.parameters())))
         for line in report(self):
             log.info(line)
         return self.posterior

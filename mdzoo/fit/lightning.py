@@ -69,6 +69,12 @@ class GradientFit(pl.LightningModule):
         """Add the errors of a batch to the totals."""
         self.step(batch, "val")
 
+    def on_train_start(self) -> None:
+        """Key the order of the data to the step: Lightning sets the loader up before it restores its state."""
+        sampler = getattr(self.trainer.train_dataloader, "sampler", None)
+        if hasattr(sampler, "position"):
+            sampler.position = self.global_step
+
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Key the random numbers to the step, so that a run that goes on has those of the uninterrupted one."""
         torch.manual_seed((self.settings.seed * 1_000_003 + self.global_step) % 2**63)

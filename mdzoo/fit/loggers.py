@@ -2,15 +2,16 @@
 
 import contextlib
 import logging
+import netrc
 import os
 import socket
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
 
 from pytorch_lightning.loggers import CSVLogger, Logger, WandbLogger
+from pytorch_lightning.utilities import rank_zero_only
 
 log = logging.getLogger(__name__)
 MODES = ("auto", "online", "offline", "disabled")
@@ -54,16 +55,15 @@ def wandb_logger(run_dir: Path, mode: str, project: str, config: dict[str, Any])
 
 
 def reachable(seconds: float = 3.0) -> bool:
-    """Tell whether W&B has a key and its server answers."""
+    """Tell whether there is a key for W&B and its server answers."""
     import wandb
 
-    with warnings.catch_warnings(), contextlib.suppress(Exception):
-        warnings.simplefilter("ignore")
-        if not wandb.api.api_key:
+    with contextlib.suppress(OSError, netrc.NetrcParseError):
+        url = urlparse(str(wandb.Settings().base_url))
+        host, port = str(url.hostname), url.port or (443 if url.scheme == "https" else 80)
+        if not os.environ.get("WANDB_API_KEY") and not netrc.netrc(os.environ.get("NETRC")).authenticators(host):
             return False
-        url = urlparse(wandb.api.settings("base_url"))
-        port = url.port or (443 if url.scheme == "https" else 80)
-        with socket.create_connection((url.hostname, port), timeout=seconds):
+        with socket.create_connection((host, port), timeout=seconds):
             return True
     return False
 
@@ -98,7 +98,7 @@ def log_file(path: Path) -> Iterator[None]:
     if any(getattr(known, "baseFilename", None) == str(path.resolve()) for known in root.handlers):
         yield  # whoever called writes it already
         return
-    handler = logging.FileHandler(path)
+    handler = logging.FileHandler(path) if rank_zero_only.rank == 0 else logging.NullHandler()
     handler.setFormatter(logging.Formatter("%(asctime)s %(name)s %(message)s"))
     level = root.level
     root.addHandler(handler)

@@ -9,6 +9,7 @@ the gradient of f is the partial derivative at fixed weights. One value of f cos
 
 import logging
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 import torch
@@ -50,8 +51,8 @@ class Projection:
     """
 
     def __init__(self, module: LeastSquares, batches: Iterable[Batch]) -> None:
-        self.force_field, self.batches = module.force_field, batches
-        self.regressor = linear_part(self.force_field).regressor
+        self.force_field, self.batches = module.force_field.train(), batches
+        self.regressor: Any = linear_part(self.force_field).regressor
         self.inner = [p for p in self.regressor.parameters() if p.requires_grad]
         self.order = self.order_of_theta(n_parameters(self.force_field))
         self.outer = outside(self.force_field)
@@ -107,7 +108,6 @@ def optimise_empirical(module: LeastSquares, batches: Iterable[Batch], steps: in
         batches: the training data.
         steps: of L-BFGS.
     """
-    module.force_field.train()
     problem = Projection(module, batches)
     start = nn.utils.parameters_to_vector(problem.outer).detach().to(torch.float64).numpy()
     size = np.maximum(np.abs(start), 1.0)

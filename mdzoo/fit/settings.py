@@ -40,6 +40,12 @@ class LeastSquaresSettings:
     batch_size: int = 1
     devices: int = 1
 
+    def __post_init__(self) -> None:
+        if self.optimise_empirical and self.devices > 1:
+            raise ValueError(
+                f"`devices` must be 1 with optimise_empirical, got {self.devices}; its passes are not shared by ranks"
+            )
+
 
 @dataclass
 class SgdSettings:

@@ -6,6 +6,7 @@ import fnmatch
 import logging
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -78,7 +79,8 @@ def scale_features(force_field: ForceField, dataset: Dataset) -> None:
     for part in force_field.modules():
         if isinstance(part, DescriptorPotential) and hasattr(part.regressor, "scale"):
             mean, deviation = feature_moments(part, dataset)
-            part.regressor.scale.set(mean, deviation)
+            scale: Any = part.regressor.scale
+            scale.set(mean, deviation)
 
 
 def linear_twin(force_field: ForceField) -> tuple[ForceField, DescriptorPotential]:
@@ -88,7 +90,7 @@ def linear_twin(force_field: ForceField) -> tuple[ForceField, DescriptorPotentia
         ValueError: there is no regressor with a linear term.
     """
     inner = force_field.potential
-    terms = list(inner.terms) if isinstance(inner, SumPotential) else [inner]
+    terms: list[Any] = list(inner.terms) if isinstance(inner, SumPotential) else [inner]
     found = [t for t in terms if isinstance(t, DescriptorPotential) and hasattr(t.regressor, "set_linear")]
     if len(found) != 1:
         raise ValueError(

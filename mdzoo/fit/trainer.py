@@ -74,7 +74,7 @@ def callbacks_of(chosen: SgdSettings, run_dir: Path, monitor: str) -> list[pl.Ca
     if chosen.patience > 0:
         out.append(EarlyStopping(monitor, patience=chosen.patience, check_finite=True))
     out.append(ModelCheckpoint(folder, "best", monitor=monitor, enable_version_counter=False))
-    every = {"every_n_train_steps": chosen.save_every} if chosen.save_every else {"every_n_epochs": 1}
+    every: dict[str, Any] = {"every_n_train_steps": chosen.save_every} if chosen.save_every else {"every_n_epochs": 1}
     out.append(ModelCheckpoint(folder, "last", enable_version_counter=False, save_on_train_epoch_end=True, **every))
     return out
 
