@@ -49,7 +49,7 @@ def train(config: DictConfig, run_dir: Path) -> None:
         return
     made = {key: value for key, value in settings.items() if key != "run_dir"}
     checkpoint.save(run_dir / "model.safetensors", force_field, table, {"config": made, "data": data.content_hash})
-    write_exported(force_field, run_dir / "model.pt", data.train_set.frames, settings["dtype"], made)
+    write_exported(force_field, run_dir / "model.pt", data.sets()["train"].frames, settings["dtype"], made)
     errors = write_errors(force_field, data, run_dir, settings["seed"], clock)
     for logger in result.loggers:
         logger.log_metrics(flat(errors))
@@ -63,8 +63,8 @@ def new_model(settings: dict[str, Any], data: DataModule) -> tuple[ForceField, d
     if start and start != "least_squares" and Path(start).suffix != ".ckpt":
         settings["fit"]["start"] = str(mdzoo.find_model(start))
         return started_model(settings, data)  # takes the axes out of the settings
-    axes = [settings.get(axis) for axis in AXES]
-    table = assemble(*axes, data.atomic_numbers, data.atomic_energies())
+    empirical, descriptor, regressor = (settings.get(axis) for axis in AXES)
+    table = assemble(empirical, descriptor, regressor, data.atomic_numbers, data.atomic_energies())
     return ForceField(build(table), data.atomic_numbers), table
 
 
@@ -81,7 +81,7 @@ def started_model(settings: dict[str, Any], data: DataModule) -> tuple[ForceFiel
             f"`start` must know the elements of the data {data.atomic_numbers}, got a model of "
             f"{force_field.atomic_numbers}; set data.atomic_numbers={force_field.atomic_numbers}"
         )
-    return force_field.train(), force_field.table
+    return force_field.train(), vars(force_field)["table"]
 
 
 def evaluate(config: DictConfig, run_dir: Path) -> None:
@@ -107,7 +107,7 @@ def export(config: DictConfig, run_dir: Path) -> None:
         data = data_module(own_data(config) | {"atomic_numbers": force_field.atomic_numbers})
     data.setup()
     frames = next(iter(data.sets().values())).frames
-    made = force_field.extra.get("config", {})
+    made = vars(force_field)["extra"].get("config", {})
     write_exported(force_field, run_dir / "model.pt", frames, settings["dtype"], made)
 
 
@@ -187,8 +187,7 @@ def md(config: DictConfig, run_dir: Path) -> None:
     model = torchscript.load(mdzoo.find_model(settings.pop("model"), "model.pt"), settings["device"])
     structure = settings.pop("structure") or supercell(crystal(model.atomic_numbers[0]), 64, 0.0)
     del settings["run_dir"]
-    files = {"trajectory": run_dir / "trajectory.extxyz", "log": run_dir / "md.csv"}
-    done = md.run(model, structure, **files, **settings)
+    done = md.run(model, structure, trajectory=run_dir / "trajectory.extxyz", log=run_dir / "md.csv", **settings)
     write_json(run_dir / "md.json", done._asdict())
     console.print(motion_table(done._asdict(), f"{settings['ensemble']}, {settings['engine']}"))
     console.print(f"written: {run_dir}")

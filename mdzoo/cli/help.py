@@ -55,7 +55,7 @@ def describe(command: str) -> str:
 
 def axes_of(command: str) -> list[str]:
     """Return the axes on which `conf/<command>.yaml` makes a choice."""
-    defaults = OmegaConf.load(conf_dir() / f"{command}.yaml").get("defaults", [])
+    defaults = OmegaConf.select(OmegaConf.load(conf_dir() / f"{command}.yaml"), "defaults", default=[])
     return [axis for entry in defaults if entry != "_self_" for axis in entry]
 
 

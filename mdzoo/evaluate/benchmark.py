@@ -79,7 +79,7 @@ def time_one(force_field: ForceField, atoms: Atoms, repeats: int) -> dict[str, A
 @torch.no_grad()
 def energies_alone(force_field: ForceField, graph: Graph) -> torch.Tensor:
     """Return the energies without derivatives, in the dtype of the model."""
-    return force_field.potential(graph._replace(vectors=graph.vectors.to(force_field.unit.dtype)))
+    return force_field.potential(graph._replace(vectors=graph.vectors.to(getattr(torch, force_field.dtype))))
 
 
 def seconds(run: Callable[[], object], repeats: int) -> float:

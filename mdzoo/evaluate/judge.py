@@ -65,7 +65,7 @@ def metrics_without_twins(data: "DataModule", tables: dict[str, Predictions], se
 def summary(force_field: ForceField) -> dict[str, Any]:
     """Return what there is to say of a model in numbers: its terms, sizes, cutoff and elements."""
     potential = force_field.potential
-    terms = list(potential.terms) if isinstance(potential, SumPotential) else [potential]
+    terms: list[Any] = list(potential.terms) if isinstance(potential, SumPotential) else [potential]
     learnt = [term for term in terms if isinstance(term, DescriptorPotential)]
     return {
         "name": " + ".join(term_name(term) for term in terms if term.cutoff > 0.0),

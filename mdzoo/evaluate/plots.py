@@ -1,6 +1,7 @@
 """A parity plot of energies and forces that shows where the errors are."""
 
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -11,7 +12,7 @@ from mdzoo.evaluate.predict import Array, Predictions
 
 TRAIN = "#b8bdc6"
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7a5195", "#8c6d31")
-STYLE = {
+STYLE: Any = {
     "font.size": 9,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -46,7 +47,7 @@ def parity(tables: dict[str, Predictions], path: str | Path, title: str = "") ->
 
 
 def draw_energies(top: Axes, low: Axes, table: Predictions, train: Predictions | None) -> None:
-    """Draw energies per atom over the reference energies, a colour for each group."""
+    """Draw energies per atom over the reference energies, a colour for each group; the table sets the range."""
     if train is not None:
         x, y = energies(train)
         top.scatter(x, y, s=8, color=TRAIN, linewidths=0, label=f"train ({len(x)})")
@@ -57,9 +58,8 @@ def draw_energies(top: Axes, low: Axes, table: Predictions, train: Predictions |
         top.scatter(x[rows], y[rows], s=18, color=color, alpha=0.85, linewidths=0, label=f"{name} ({rows.sum()})")
         low.scatter(x[rows], 1e3 * (y[rows] - x[rows]), s=18, color=color, alpha=0.85, linewidths=0)
     errors = y - x
-    finish(
-        top, low, "Energy", "eV/atom", f"MAE {mae(errors) * 1e3:.2f} meV/atom\nRMSE {rms(errors) * 1e3:.2f} meV/atom"
-    )
+    text = f"MAE {mae(errors) * 1e3:.2f} meV/atom\nRMSE {rms(errors) * 1e3:.2f} meV/atom"
+    finish(top, low, np.concatenate([x, y]), "Energy", "eV/atom", text)
     low.set_ylabel("error\nmeV/atom")
     top.legend(loc="lower right", fontsize=7, markerscale=1.2, handletextpad=0.2, labelspacing=0.3)
 
@@ -74,18 +74,22 @@ def draw_forces(top: Axes, low: Axes, table: Predictions) -> None:
         order = np.argsort(crowd)
         axes.scatter(x[order], rows[order], c=crowd[order], s=6, cmap="viridis", linewidths=0, rasterized=True)
     errors = y - x
-    finish(top, low, "Force components", "eV/Å", f"MAE {mae(errors):.4f} eV/Å\nRMSE {rms(errors):.4f} eV/Å")
+    text = f"MAE {mae(errors):.4f} eV/Å\nRMSE {rms(errors):.4f} eV/Å"
+    finish(top, low, np.concatenate([x, y]), "Force components", "eV/Å", text)
     low.set_ylabel("error\neV/Å")
 
 
-def finish(top: Axes, low: Axes, title: str, unit: str, errors: str) -> None:
-    """Draw the diagonal and the zero line, name the axes, and write the errors into the panel."""
-    limits = [min(top.get_xlim()[0], top.get_ylim()[0]), max(top.get_xlim()[1], top.get_ylim()[1])]
+def finish(top: Axes, low: Axes, values: Array, title: str, unit: str, errors: str) -> None:
+    """Draw the diagonal and the zero line over the range of `values`, name the axes, and write the errors."""
+    known = values[np.isfinite(values)]
+    low_end, high_end = (known.min(), known.max()) if len(known) else (0.0, 1.0)
+    margin = 0.05 * (high_end - low_end) or 1.0
+    limits = [low_end - margin, high_end + margin]
     top.plot(limits, limits, color="#333333", linewidth=0.8, zorder=0)
     top.set(xlim=limits, ylim=limits, title=title, ylabel=f"predicted ({unit})")
     top.text(0.04, 0.96, errors, transform=top.transAxes, va="top", fontsize=9)
     low.axhline(0.0, color="#333333", linewidth=0.8, zorder=0)
-    reach = 1.1 * max(abs(value) for value in low.get_ylim())
+    reach = max(abs(value) for value in low.get_ylim())
     low.set(xlabel=f"reference ({unit})", ylim=(-reach, reach))
 
 

@@ -95,10 +95,10 @@ def defined_stress(virial: Tensor, graph: Graph) -> Tensor:
 def join(parts: list[list[Array]], groups: Sequence[str]) -> Predictions:
     """Put the batches behind each other; structures are numbered through."""
     counts = np.cumsum([0] + [len(part[0]) for part in parts])
-    columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
+    columns: list[Any] = [np.concatenate(column) for column in zip(*parts, strict=True)]
     structure = np.concatenate([part[-1] + first for part, first in zip(parts, counts, strict=False)])
-    n_atoms = columns[-2].astype(np.int64)
-    return Predictions(*columns[:-2], n_atoms, structure.astype(np.int64), np.asarray(list(groups), dtype=object))
+    columns[-2:] = [columns[-2].astype(np.int64), structure.astype(np.int64), np.asarray(list(groups), dtype=object)]
+    return Predictions(*columns)
 
 
 def select(table: Predictions, keep: Array) -> Predictions:
