@@ -28,6 +28,11 @@ class Share(nn.Module):
         table = table.split([self.lm, self.lm_all - self.lm], 3)[0]  # its gradient is contiguous, a slice's need not be
         return table[:, :, : self.k_max].permute(3, 1, 2, 0).reshape(self.lm, self.n_channels, -1)
 
+    def channels(self) -> Tensor:
+        """Return which channels of the density these are, in the order (C, lm)."""
+        every = torch.arange(self.n_species * self.k_all * self.lm_all).view(self.n_species, self.k_all, self.lm_all)
+        return every[:, : self.k_max, : self.lm].flatten()
+
     def names(self) -> list[str]:
         """Return the name of each channel: k, or species.k with several species."""
         several = self.n_species > 1
@@ -79,6 +84,18 @@ class Equivariants(nn.Module):
         return out
 
 
+def half_slopes(couple: Equivariants, a: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+    """Return for each l the slopes of y along its first and its second factor, (2l + 1, t, p, lm, n)."""
+    table = torch.zeros(couple.matrix.shape[0], a.shape[0], a.shape[0], dtype=a.dtype, device=a.device)
+    table[:, couple.lm1, couple.lm2] = couple.matrix
+    first = torch.einsum("ruv,vpn->rpun", table, a[:, couple.second])
+    second = torch.einsum("ruv,upn->rpvn", table, a[:, couple.first])
+    shapes = [(2 * order + 1, count, *first.shape[1:]) for order, count in enumerate(couple.counts)]
+    parts = (y.split(couple.widths) for y in (first, second))
+    left, right = ([block.view(shape) for block, shape in zip(part, shapes, strict=True)] for part in parts)
+    return left, right
+
+
 def quadratic(left: Tensor, matrix: Tensor, right: Tensor) -> Tensor:
     """Return `sum_mrc left_mrn matrix_rc right_mcn`, (n,)."""
     return (left * (matrix @ right)).flatten(0, 1).sum(0)
@@ -116,6 +133,19 @@ class Power(nn.Module):
         for order, block in enumerate(self.share(density).split(self.share.widths)):
             out = out + quadratic(block, place(weights[order], self.rows * size + self.columns, size, size), block)
         return out
+
+    def slopes(self, density: Tensor) -> Tensor:
+        """Return the derivatives of the features by the channels of the share, (n, C * lm, F)."""
+        a = self.share(density)
+        pairs, f = len(self.rows), 0
+        out = a.new_zeros(a.shape[2], a.shape[1], a.shape[0], self.n_features)
+        for order, block in enumerate(a.split(self.share.widths)):
+            m = slice(order * order, (order + 1) * (order + 1))
+            for pair, (i, j) in enumerate(zip(self.rows.tolist(), self.columns.tolist(), strict=True), f):
+                out[:, i, m, pair] += block[:, j].t()
+                out[:, j, m, pair] += block[:, i].t()
+            f += pairs
+        return out.flatten(1, 2)
 
     def labels(self) -> list[str]:
         """Return the name of each feature."""
@@ -170,6 +200,27 @@ class Bispectrum(nn.Module):
             weights = place(theta[first:last], self.kept[first:last], a.shape[1], self.rows[order])
             out = out + quadratic(blocks[order], weights, y)
         return out
+
+    def slopes(self, density: Tensor) -> Tensor:
+        """Return the derivatives of the features by the channels of the share, (n, C * lm, F)."""
+        a = self.share(density)
+        blocks = a.split(self.share.widths)
+        halves = half_slopes(self.couple, a)
+        parts: list[Tensor] = []
+        for order, y in enumerate(self.couple(a)):
+            count = self.couple.counts[order]
+            out = a.new_zeros(a.shape[2], a.shape[1], a.shape[0], a.shape[1], count, len(self.pairs))
+            m = slice(order * order, (order + 1) * (order + 1))
+            along = y.view(y.shape[0], count, -1, y.shape[2]).permute(3, 0, 1, 2).unsqueeze(-1)
+            out[:, :, m].diagonal(0, 1, 3).add_(along)
+            for place, half in enumerate(halves):
+                product = torch.einsum("mcn,mtpun->nuctp", blocks[order], half[order])
+                for p, pair in enumerate(self.pairs):
+                    out[:, pair[place], ..., p] += product[..., p]
+            kept = self.kept[self.starts[order] : self.starts[order + 1]]
+            found = out.flatten(3).flatten(1, 2)
+            parts.append(found[..., kept] if self.full else found)
+        return torch.cat(parts, 2)
 
     def labels(self) -> list[str]:
         """Return the name of each feature."""

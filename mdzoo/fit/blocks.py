@@ -28,6 +28,7 @@ class Piece(NamedTuple):
     color: Tensor  # (c,) tangent that stands for each of these channels
     tangents: Tensor  # (colors, C) sums of unit vectors
     support: Tensor  # (c, W) which columns each of these channels touches
+    slopes: Callable[[Tensor], Tensor] | None = None  # (n, C) -> (n, c, W), of a part that knows its own derivatives
 
 
 known_pieces: "weakref.WeakKeyDictionary[nn.Module, Piece]" = weakref.WeakKeyDictionary()
@@ -45,6 +46,10 @@ def piece(part: nn.Module, n_channels: int, like: Tensor) -> Piece:
 
     Channels that touch no column in common share a tangent (Curtis, Powell, Reid, DOI 10.1093/imamat/13.1.117).
     """
+    if hasattr(part, "slopes"):
+        channels = part.share.channels()
+        support = torch.ones(len(channels), part.n_features, dtype=torch.bool)
+        return Piece(part, channels, channels[:0], like.new_zeros(0, n_channels), support, part.slopes)
     if part in known_pieces:
         return known_pieces[part]
 
@@ -86,6 +91,8 @@ def slopes_along(local: Local, density: Tensor, species: Tensor, tangents: Tenso
 
 def column_slopes(part: Piece, density: Tensor, species: Tensor) -> Tensor:
     """Return `dphi_i/dA_i` for the channels of a piece, (n, c, W)."""
+    if part.slopes is not None:
+        return part.slopes(density)
     found = slopes_along(part.local, density, species, part.tangents)
     return (found[part.color] * part.support.unsqueeze(1)).transpose(0, 1)
 
