@@ -17,6 +17,7 @@ from mdzoo.units import GPA
 
 SHOWN = 5  # structures that a finding names
 OFFSET = 0.2  # GPa, from which on an offset is worth a word
+PART = 0.05  # of the stress itself, below which an offset may be the trapezoid's error
 NORMAL, SHEAR = ("xx", "yy", "zz"), ("yz", "xz", "xy")
 
 
@@ -130,7 +131,7 @@ def stresses(part: StructureSet) -> tuple[dict[str, Response], list[Finding]]:
 def judge_stress(group: str, response: Response) -> list[Finding]:
     """Say whether labels and energies differ by a constant pressure, and which components contradict the energies."""
     topic = f"stress and strain, {group}"
-    off = [c for c in response.components if abs(c.offset) > max(OFFSET, 4.0 * c.error)]
+    off = [c for c in response.components if abs(c.offset) > max(OFFSET, 4.0 * c.error, PART * c.size)]
     wrong = [c for c in response.components if c.scatter > 0.5 * c.size]
     found = []
     if wrong:

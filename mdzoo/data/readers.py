@@ -7,13 +7,14 @@ import re
 import zlib
 from collections.abc import Iterator, Sequence
 from importlib import resources
+from io import StringIO
 from pathlib import Path
 
 import ase.db
 import ase.io
 from ase import Atoms
 from ase.io.extxyz import XYZError
-from ase.io.formats import UnknownFileTypeError
+from ase.io.formats import UnknownFileTypeError, parse_filename
 
 Source = str | Path | Atoms | Sequence["str | Path | Atoms"]
 
@@ -83,8 +84,9 @@ def read_file(path: str) -> list[Atoms]:
     name = path.partition("@")[0]
     try:
         if re.search(r"\.(ext)?xyz(\.gz)?$", name):
-            check_xyz(name)
-        frames = list(_read_database(path) if name.endswith(".db") else _read_ase(path))
+            frames = list(_read_xyz(path))
+        else:
+            frames = list(_read_database(path) if name.endswith(".db") else _read_ase(path))
     except (XYZError, EOFError, OSError, zlib.error, UnknownFileTypeError, ValueError, IndexError, KeyError) as error:
         raise ValueError(
             f"`path` must be a whole file of a format that ASE reads, got {path} ({type(error).__name__}: {error}); it "
@@ -114,25 +116,32 @@ def _read_database(path: str) -> Iterator[Atoms]:
             yield atoms
 
 
-def check_xyz(path: str) -> None:
+def _read_xyz(path: str) -> Iterator[Atoms]:
+    """Return the structures of an XYZ file, from memory: ASE seeks each frame, and in a .gz that starts all over."""
+    name, index = parse_filename(path)
+    with gzip.open(name, "rt") if name.endswith(".gz") else open(name) as file:
+        text = file.read()
+    check_xyz(text)
+    return ase.io.iread(StringIO(text), index=":" if index is None else index, format="extxyz")
+
+
+def check_xyz(text: str) -> None:
     """Raise XYZError where a frame of an XYZ file has fewer lines than it says, or follows a blank line.
 
     ASE stops at a blank line without a word, and reads a last number that was cut in two.
     """
-    opener = gzip.open if path.endswith(".gz") else open
-    with opener(path, "rt") as file:
-        last = "\n"
-        for line in file:
-            if not line.strip():
-                break
-            if line.lstrip().startswith("VEC"):
-                continue
-            n = int(line) + 1
-            for k in range(n):
-                last = file.readline()
-                if not last.endswith("\n") and (last == "" or k < n - 1):
-                    raise XYZError(f"a frame has {max(k - 1, 0)} whole lines of atoms and says {n - 1}")
-        if file.read().strip():
-            raise XYZError("structures follow a blank line, where reading stops; remove the blank line")
-        if not last.endswith("\n"):
-            raise XYZError("the last line does not end: it may be cut in the middle of a number; end it with a newline")
+    lines = text.split("\n")
+    whole = len(lines) - 1  # lines that end
+    k = 0
+    while k < len(lines) and lines[k].strip():
+        if lines[k].lstrip().startswith("VEC"):
+            k += 1
+            continue
+        n = int(lines[k])
+        if k + 2 + n > len(lines) or (n and not lines[k + 1 + n]):
+            raise XYZError(f"a frame has {max(whole - k - 2, 0)} whole lines of atoms and says {n}")
+        k += 2 + n
+    if k > whole and lines[-1]:
+        raise XYZError("the last line does not end: it may be cut in the middle of a number; end it with a newline")
+    if any(line.strip() for line in lines[k:]):
+        raise XYZError("structures follow a blank line, where reading stops; remove the blank line")

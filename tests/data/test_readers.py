@@ -121,6 +121,13 @@ def test_truncated_gzip(tmp_path):
         read(path)
 
 
+@pytest.mark.parametrize("text", ["2\ncomment\nSi 0 0 0\n", "1\n", "1\ncomment", "0\ncomment\n1\n", "x\n"])
+def test_short_files_by_hand(tmp_path, text):
+    (tmp_path / "a.xyz").write_text(text)
+    with pytest.raises(ValueError, match="`path` must be a whole file"):
+        read(tmp_path / "a.xyz")
+
+
 def test_altered_gzip(tmp_path):
     path = tmp_path / "a.extxyz.gz"
     ase.io.write(path, frames(3))
