@@ -66,7 +66,7 @@ def test_optimised_empirical_parameters_lower_the_loss():
     model = force_field(Linear(3, 1), Plain(), trainable=True)
     least = solved(model, module)
     before = refit(model, module, least)
-    found = optimise_empirical(least, module.loader(module.train_set), 10)
+    found = optimise_empirical(least, module.loader(module.train_set), 60)
     assert found < 0.99 * before
     assert refit(model, module, least) == pytest.approx(found, rel=1e-7)
     problem = Projection(least, module.loader(module.train_set))
