@@ -12,7 +12,7 @@ from mdzoo.data.dataset import StructureSet
 from mdzoo.data.environment import environment
 from mdzoo.data.statistics import Odd, Ranges, close_pairs, closest_pair, net_forces, outliers, ranges
 from mdzoo.data.strain_response import Component, Response, strain_response
-from mdzoo.data.twins import twin_classes
+from mdzoo.data.twins import ENERGY, twin_classes
 from mdzoo.units import GPA
 
 SHOWN = 5  # structures that a finding names
@@ -99,7 +99,7 @@ def copies(data: DataModule) -> list[Finding]:
     """Report structures that are copies of one another by symmetry."""
     found = []
     if data.train_set is not None:
-        kinds = twin_classes(data.train_set.frames, data.train_set.energies)
+        kinds = twin_classes(data.train_set.frames, data.train_set.energies, energy=ENERGY)
         n = len(kinds) - len(np.unique(kinds))
         text = f"{n} of {len(kinds)} training structures are copies by symmetry of earlier ones" if n else "none"
         found.append(Finding("copies, train", True, text))
