@@ -13,6 +13,7 @@ from mdzoo.fit import fit
 from mdzoo.fit.callbacks import read_checkpoint
 from mdzoo.fit.lightning import GradientFit
 from tests.fit.cases import data, network
+from tests.fit.ranks import run
 
 ROOT = Path(__file__).resolve().parents[2]
 SETTINGS = {"name": "sgd", "weights": {"energy": 1.0, "forces": 1.0}, "epochs": 4, "warmup": 2, "batch_size": 2}
@@ -75,39 +76,14 @@ def add_noise(model) -> list[float]:
     return drawn
 
 
-SCRIPT = """
-import sys, torch
-from pathlib import Path
-from mdzoo.fit import fit
-from tests.fit.cases import data, frames, linear, network
-
-if __name__ == "__main__":
-    folder, kind, devices = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
-    torch.set_num_threads(1)
-    module = data(frames(9), val={val})
-    if kind == "sgd":
-        model = network(trainable=True)
-        settings = {{"name": "sgd", "weights": {{"energy": 1.0, "forces": 1.0}}, "epochs": 2, "batch_size": 4}}
-    else:
-        model = linear()
-        settings = {{"name": "least_squares", "weights": {{"energy": [1.0, 10.0], "forces": 1.0}}, "folds": 3}}
-    result = fit(model, module, folder, settings | {{"devices": devices}}, progress=False)
-    if int(__import__("os").environ.get("LOCAL_RANK", "0")) == 0:
-        torch.save({{"state": model.state_dict(), "metrics": result.metrics}}, folder / "end.pt")
-"""
-
-
-def run_ranks(folder: Path, kind: str, devices: int) -> dict:
-    """Fit in a process of its own, which starts the other ranks itself."""
-    folder.mkdir()
-    script = folder / "run.py"
-    script.write_text(SCRIPT.format(val="frames(3, seed=4)"))
+def in_processes(folder: Path, kind: str, devices: int) -> dict:
+    """Fit in processes of their own, over gloo."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     environment = dict(os.environ, PYTHONPATH=str(ROOT), OMP_NUM_THREADS="1", MASTER_PORT=str(port))
     environment |= {"CUDA_VISIBLE_DEVICES": "", "MASTER_ADDR": "127.0.0.1", "GLOO_SOCKET_IFNAME": "lo"}
-    command = [sys.executable, str(script), str(folder), kind, str(devices)]
+    command = [sys.executable, str(ROOT / "tests" / "fit" / "ranks.py"), str(folder), kind, str(devices)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=900, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return torch.load(folder / "end.pt", weights_only=True)
@@ -115,7 +91,7 @@ def run_ranks(folder: Path, kind: str, devices: int) -> dict:
 
 @pytest.mark.parametrize("kind", ["sgd", "least_squares"])
 def test_two_ranks_are_one(tmp_path, kind):
-    one, two = (run_ranks(tmp_path / str(devices), kind, devices) for devices in (1, 2))
+    one, two = run(tmp_path / "one", kind, 1), in_processes(tmp_path / "two", kind, 2)
     for name, value in one["state"].items():
         torch.testing.assert_close(two["state"][name], value, rtol=1e-7, atol=1e-9)
     assert one["metrics"].keys() == two["metrics"].keys()
