@@ -2,7 +2,7 @@
 
 import weakref
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -41,7 +41,7 @@ def whole(local: Local, n_channels: int, width: int, like: Tensor) -> Piece:
     return Piece(local, every, every, torch.eye(n_channels, dtype=like.dtype), support)
 
 
-def piece(part: nn.Module, n_channels: int, like: Tensor) -> Piece:
+def piece(part: Any, n_channels: int, like: Tensor) -> Piece:
     """Return the piece of a descriptor's part (a polynomial of the density): its zeros are found by one trial.
 
     Channels that touch no column in common share a tangent (Curtis, Powell, Reid, DOI 10.1093/imamat/13.1.117).

@@ -71,7 +71,7 @@ class GradientFit(pl.LightningModule):
 
     def on_train_start(self) -> None:
         """Key the order of the data to the step: Lightning sets the loader up before it restores its state."""
-        sampler = getattr(self.trainer.train_dataloader, "sampler", None)
+        sampler: Any = getattr(self.trainer.train_dataloader, "sampler", None)
         if hasattr(sampler, "position"):
             sampler.position = self.global_step
 

@@ -98,7 +98,7 @@ def log_file(path: Path) -> Iterator[None]:
     if any(getattr(known, "baseFilename", None) == str(path.resolve()) for known in root.handlers):
         yield  # whoever called writes it already
         return
-    handler = logging.FileHandler(path) if rank_zero_only.rank == 0 else logging.NullHandler()
+    handler = logging.FileHandler(path) if getattr(rank_zero_only, "rank", 0) == 0 else logging.NullHandler()
     handler.setFormatter(logging.Formatter("%(asctime)s %(name)s %(message)s"))
     level = root.level
     root.addHandler(handler)

@@ -52,7 +52,8 @@ class Projection:
 
     def __init__(self, module: LeastSquares, batches: Iterable[Batch]) -> None:
         self.force_field, self.batches = module.force_field.train(), batches
-        self.regressor: Any = linear_part(self.force_field).regressor
+        regressor: Any = linear_part(self.force_field).regressor
+        self.regressor = regressor
         self.inner = [p for p in self.regressor.parameters() if p.requires_grad]
         self.order = self.order_of_theta(n_parameters(self.force_field))
         self.outer = outside(self.force_field)
