@@ -42,6 +42,7 @@ def train(config: DictConfig, run_dir: Path) -> None:
         data = data_module(settings["data"])
         data.setup()
         force_field, table = new_model(settings, data)
+    if rank() == 0:
         OmegaConf.save(OmegaConf.create(settings), run_dir / "config.yaml")
     with clock("fit"):
         result = fit(force_field, data, run_dir, settings["fit"], wandb=settings["wandb"], config=settings)
