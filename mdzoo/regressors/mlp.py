@@ -72,7 +72,7 @@ class MLP(Regressor):
 
     @torch.jit.unused
     def set_linear(self, weights: Tensor, bias: Tensor) -> None:
-        """Let the linear term be that of a linear model of the unscaled features, (n_species, F) and (n_species,) eV."""
+        """Take the linear term from a linear model of the unscaled features, (n_species, F) and (n_species,) eV."""
         with torch.no_grad():
             self.linear.weights.copy_(weights * self.scale.std)
             self.linear.bias.copy_(bias + weights @ self.scale.mean)
