@@ -38,8 +38,11 @@ def edge_vectors(
     positions: Tensor, cell: Tensor, batch: Tensor, centers: Tensor, neighbors: Tensor, shifts: Tensor
 ) -> Tensor:
     """Return `r_j + shift @ cell - r_i` for every edge, (E, 3) in Angstrom."""
-    offsets = torch.einsum("ek,ekl->el", shifts, cell[batch[centers]])
-    return positions[neighbors] + offsets - positions[centers]
+    if cell.shape[0] == 1:
+        offsets = shifts @ cell[0]
+    else:
+        offsets = torch.einsum("ek,ekl->el", shifts, cell.index_select(0, batch.index_select(0, centers)))
+    return positions.index_select(0, neighbors) + offsets - positions.index_select(0, centers)
 
 
 def make_graph(
@@ -98,7 +101,8 @@ def select_edges(graph: Graph, keep: Tensor) -> Graph:
 
 def within(graph: Graph, cutoff: float) -> Graph:
     """Return the graph with only those edges that are shorter than `cutoff` (Angstrom)."""
-    short = (graph.vectors.detach().square().sum(-1) < cutoff * cutoff).nonzero().squeeze(-1)
+    x, y, z = graph.vectors.detach().unbind(1)
+    short = (x * x + y * y + z * z < cutoff * cutoff).nonzero().squeeze(-1)
     if short.numel() == graph.centers.numel():
         return graph
     return select_edges(graph, short)

@@ -29,7 +29,6 @@ import importlib.util
 import json
 import os
 import platform
-import resource
 import statistics
 import subprocess
 import sys
@@ -207,7 +206,8 @@ def memory_part(files: dict[str, Path], options: argparse.Namespace) -> list[Row
 def peak(options: argparse.Namespace) -> None:
     """Run one step and print the peak memory of this process in MiB."""
     Exported("", Path(options.model[0]), options.peak, options).run(1)
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)  # Linux counts in KiB
+    status = Path("/proc/self/status").read_text()  # getrusage's maximum would be inherited from the parent
+    print(int(status.split("VmHWM:")[1].split()[0]) / 1024)  # counted in KiB
 
 
 def forces_part(options: argparse.Namespace) -> list[Row]:

@@ -108,9 +108,11 @@ def prediction(graph: Graph, energies: Tensor, slopes: list[Tensor]) -> Predicti
     n_atoms, n_structures = graph.species.shape[0], graph.cell.shape[0]
     forces = segment_sum(g, graph.centers, n_atoms) - segment_sum(g, graph.neighbors, n_atoms)
     forces = forces - at_positions.to(g.dtype)
-    half = -0.5 * (graph.vectors.to(g.dtype).unsqueeze(2) * g.unsqueeze(1)).flatten(1)
-    atom_virial = segment_sum(half, graph.centers, n_atoms) + segment_sum(half, graph.neighbors, n_atoms)
-    atom_virial = atom_virial.view(n_atoms, 3, 3)
+    rows: list[Tensor] = []
+    for r in (-0.5 * graph.vectors.to(g.dtype)).split(1, 1):
+        half = r * g  # (E, 3): narrow rows are summed several times faster than all nine at once
+        rows.append(segment_sum(half, graph.centers, n_atoms) + segment_sum(half, graph.neighbors, n_atoms))
+    atom_virial = torch.stack(rows, 1)
     atom_virial = atom_virial - graph.positions.to(g.dtype).unsqueeze(2) * at_positions.to(g.dtype).unsqueeze(1)
     virial = segment_sum(atom_virial, graph.batch, n_structures) - graph.cell.mT.to(g.dtype) @ at_cell.to(g.dtype)
     energy = segment_sum(energies.to(torch.float64), graph.batch, n_structures)
