@@ -9,7 +9,7 @@ make_venv "${MDZOO_VENV:-.venv}"
 "$PYTHON" -m pip install --quiet -c constraints.txt .
 MDZOO="$(dirname "$PYTHON")/mdzoo"
 RUN="outputs/demo/$(date +%Y-%m-%d_%H-%M-%S)"
-export WANDB_MODE="${WANDB_MODE:-disabled}"
+export WANDB_MODE="${WANDB_MODE:-disabled}" OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"
 SECONDS=0
 "$MDZOO" train experiment=silicon_demo run_dir="$RUN/train"
 "$MDZOO" export model="$RUN/train" run_dir="$RUN/export"
