@@ -120,7 +120,8 @@ def feature_moments(part: DescriptorPotential, dataset: Dataset) -> tuple[Tensor
 
 def features_of(part: DescriptorPotential, graph: Graph, like: Tensor) -> Tensor:
     """Return the features of all atoms of a graph, (N, F)."""
-    graph = within(graph, part.cutoff)._replace(vectors=within(graph, part.cutoff).vectors.to(like.dtype))
+    graph = within(graph, part.cutoff)
+    graph = graph._replace(vectors=graph.vectors.to(like.dtype))
     features = part.descriptor.isolated(like)[graph.species]
     if graph.centers.numel() > 0:
         found_features = part.descriptor(graph)
