@@ -8,9 +8,9 @@ from torch import Tensor
 from mdzoo.basis.radial import Radial
 from mdzoo.basis.spherical import SphericalHarmonics
 from mdzoo.descriptors.base import Descriptor
+from mdzoo.descriptors.expansion import by_species, expand, surroundings
 from mdzoo.descriptors.invariants import Bispectrum, FiveBody, Power
 from mdzoo.graph import Graph
-from mdzoo.ops import pad, padding
 
 PAIRINGS = ("slides", "full")
 
@@ -63,7 +63,6 @@ class SO3(Descriptor):
         self.n_channels = (self.l_max + 1) ** 2 * self.n_species * self.k_max
         self.radial = Radial(radial, self.cutoff, self.k_max, self.l_max, self.smoothness, stretch)
         self.harmonics = SphericalHarmonics(self.l_max)
-        self.widths = [2 * order + 1 for order in range(self.l_max + 1)]
         self.parts = torch.nn.ModuleList([Power(self.n_species, self.k_max, self.l_max, ks[0], ls[0])])
         if body_order > 3:
             full = pairing == "full"
@@ -74,25 +73,10 @@ class SO3(Descriptor):
 
     def density(self, graph: Graph) -> Tensor:
         """Return a_iklm, (n, C): for each atom the product (k x neighbours) @ (neighbours x lm), one batch for all."""
-        layout = padding(graph.centers)
-        far = torch.full([3], 2.0 * self.cutoff, dtype=graph.vectors.dtype, device=graph.vectors.device)
-        vectors = pad(graph.vectors, layout, far).t().contiguous()
-        x, y, z = vectors.unbind(0)
-        r = torch.sqrt(x * x + y * y + z * z)  # several times faster than a norm over the short axis
-        x, y, z = x / r, y / r, z / r
-        harmonics = self.harmonics(x, y, z).t().reshape(layout.n, layout.width, -1)
-        radial = self.radial(r)
-        if self.n_species > 1:
-            species = pad(graph.species[graph.neighbors], layout, torch.zeros_like(graph.centers[0]))
-            kinds = torch.arange(self.n_species, device=species.device).view(-1, 1)
-            kind = (species == kinds).to(r.dtype)
-            radial = (radial.unsqueeze(1) * kind.unsqueeze(1)).flatten(1, 2)
-        radial = radial.view(self.radial.blocks, -1, layout.n, layout.width).transpose(1, 2).contiguous()
-        if self.radial.blocks == 1:
-            return (radial[0] @ harmonics).flatten(1)
-        blocks = harmonics.split(self.widths, 2)
-        rows = [left @ right for left, right in zip(radial.unbind(0), blocks)]  # noqa: B905 - TorchScript
-        return torch.cat(rows, 2).flatten(1)
+        around = surroundings(graph, 2.0 * self.cutoff)
+        radial = by_species(self.radial(around.r), graph, around.layout, self.n_species)
+        harmonics = self.harmonics(around.x, around.y, around.z)
+        return torch.cat(expand(radial, harmonics, around.layout), 2).flatten(1)
 
     def contract(self, density: Tensor) -> Tensor:
         """Return the features, (n, F), of the density (n, C)."""
