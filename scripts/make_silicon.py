@@ -114,7 +114,7 @@ def mesh(atoms: Atoms) -> tuple[int, int, int]:
     """Return the k-point mesh of a frame: one per kind of cell, whatever its strain."""
     if atoms.info["group"] != "slab8":
         return KPOINTS[atoms.info["group"]]
-    return tuple(6 if length < 5.0 else 3 for length in atoms.cell.lengths()[:2]) + (1,)
+    return tuple(8 if length < 5.0 else 4 for length in atoms.cell.lengths()[:2]) + (1,)
 
 
 def inputs(atoms: Atoms, cutoff: float, scf: float, scratch: Path) -> dict[str, dict]:

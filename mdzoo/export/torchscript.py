@@ -13,6 +13,7 @@ import copy
 import io
 import json
 import warnings
+import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -168,18 +169,26 @@ def unreferenced(references: Sequence[ase.Atoms], atomic_numbers: Sequence[int])
 
 def write(module: torch.jit.ScriptModule, contract: dict[str, Any], path: Path) -> None:
     """Save the module with its contract and checksums, atomically."""
-    buffer = io.BytesIO()
-    torch.jit.save(module, buffer)
-    contract["sha256"] = {"archive": contracts.records_digest(buffer), "contract": contracts.digest(contract)}
-    extra = {contracts.NAME: json.dumps(contract, indent=1)}
+    bare = archive(module, {})
+    contract["sha256"] = {"archive": contracts.records_digest(bare), "contract": contracts.digest(contract)}
+    whole = archive(module, {contracts.NAME: json.dumps(contract, indent=1)})
 
     def write_to(temporary: str) -> None:
-        buffer = io.BytesIO()
-        torch.jit.save(module, buffer, _extra_files=extra)
-        Path(temporary).write_bytes(buffer.getvalue())
+        Path(temporary).write_bytes(whole.getvalue())
         contracts.verify(temporary, contract)
 
     write_atomically(path, write_to)
+
+
+def archive(module: torch.jit.ScriptModule, extra: dict[str, str]) -> io.BytesIO:
+    """Return the saved module without its debug records, which hold the paths of the sources on this machine."""
+    saved, out = io.BytesIO(), io.BytesIO()
+    torch.jit.save(module, saved, _extra_files=extra)
+    with zipfile.ZipFile(saved) as source, zipfile.ZipFile(out, "w") as target:
+        for entry in source.infolist():
+            if not entry.filename.endswith(".debug_pkl"):
+                target.writestr(zipfile.ZipInfo(entry.filename), source.read(entry))
+    return out
 
 
 @contextlib.contextmanager

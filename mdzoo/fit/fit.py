@@ -14,6 +14,7 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.loggers import Logger
 from torch import Tensor
 
+from mdzoo.data.reference_energies import isolated
 from mdzoo.fit.cached import kept_sets
 from mdzoo.fit.callbacks import averaged, read_checkpoint
 from mdzoo.fit.design import linear_part
@@ -114,10 +115,14 @@ def solved(force_field: ForceField, data: Any, run: Run, chosen: LeastSquaresSet
 
 
 def parts_of(data: Any, chosen: LeastSquaresSettings) -> Tensor:
-    """Return the fold or the group of each training structure."""
-    if chosen.folds == "group":
-        return torch.as_tensor(np.unique(data.train_set.groups, return_inverse=True)[1])
-    return torch.as_tensor(np.asarray(data.folds(int(chosen.folds))))
+    """Return the fold or the group of each training structure, -1 for isolated atoms: they are never left out.
+
+    Nothing else fixes the energy of a lone atom, so a fit without it would be judged by a guess.
+    """
+    training = data.train_set
+    grouped = chosen.folds == "group"
+    parts = np.unique(training.groups, return_inverse=True)[1] if grouped else data.folds(int(chosen.folds))
+    return torch.as_tensor(np.where(isolated(training.frames), -1, parts))
 
 
 def by_sgd(force_field: ForceField, data: Any, run: Run, chosen: SgdSettings) -> FitResult:

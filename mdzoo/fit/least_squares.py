@@ -30,7 +30,8 @@ class LeastSquares(pl.LightningModule):
         force_field: float64, with one DescriptorPotential that is linear in its parameters.
         weights: w_E, w_F, w_S by the names `energy`, `forces`, `stress`; a list lets the ridge's criterion choose.
         ridge: a number, or `evidence`, `validation` (needs validation batches) or `cross_validation`.
-        parts: for each training structure its fold or group, by which cross-validation leaves out; (n,) int.
+        parts: for each training structure its fold or group, by which cross-validation leaves out, -1 for one that is
+            never left out; (n,) int.
         shape: relative stiffness of each parameter's prior, (P,).
 
     Attributes after the fit: `posterior`, `chosen` (weights), `tried` (list of Choice, best first).
@@ -55,7 +56,7 @@ class LeastSquares(pl.LightningModule):
         self.weights, self.ridge, self.shape = dict(weights), ridge, shape
         self.targets = [t for t in TARGETS if any(s.get(t, 0.0) > 0.0 for s in settings(weights))]
         self.parts = parts
-        n_parts = 1 if parts is None else int(parts.max()) + 1
+        n_parts = 1 if parts is None else int(parts.max()) + 1 + int(parts.min() < 0)
         self.train_factors = Factors(n_parameters(force_field), n_parts)
         self.val_factors = Factors(n_parameters(force_field))
         self.tried: list[Choice] = []
@@ -75,7 +76,7 @@ class LeastSquares(pl.LightningModule):
     def stream(self, factors: Factors, batch: Batch, parts: Tensor | None) -> None:
         """Add the rows of each structure of a batch to the factors of its part."""
         for single in singles(batch):
-            part = 0 if parts is None else int(parts[int(single.labels.index[0])])
+            part = 0 if parts is None else int(parts[int(single.labels.index[0])]) % factors.n_parts
             with torch.enable_grad():
                 rows = labelled_rows(self.force_field, self.base, single, self.targets)
             for target, block in rows.items():
@@ -120,7 +121,7 @@ class LeastSquares(pl.LightningModule):
             if not self.val_factors.table:
                 raise ValueError("`ridge` must not be validation without data, got no validation set; set data.val")
             return choices(self.train_factors, self.val_factors, self.weights, [None], self.shape)
-        used = sorted({part for part, _ in self.train_factors.table})
+        used = sorted(set(self.parts.tolist()) - {-1}) if self.parts is not None else []
         return choices(self.train_factors, self.train_factors, self.weights, used, self.shape)
 
     def summary(self) -> dict[str, float]:
@@ -145,7 +146,7 @@ def check(force_field: ForceField, ridge: Any, parts: Tensor | None) -> None:
     number = isinstance(ridge, int | float) and not isinstance(ridge, bool) and 0.0 <= ridge < float("inf")
     if not number and ridge not in RIDGES:
         raise ValueError(f"`ridge` must be a number from 0 up or one of {list(RIDGES)}, got {ridge!r}; choose one")
-    if ridge == "cross_validation" and (parts is None or len(set(parts.tolist())) < 2):
+    if ridge == "cross_validation" and (parts is None or len(set(parts.tolist()) - {-1}) < 2):
         raise ValueError("`parts` must name two folds or more for cross_validation, got fewer; set folds to 5")
 
 

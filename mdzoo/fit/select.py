@@ -42,13 +42,14 @@ def held_out(
     `test` (a validation set).
     """
     totals = {t: torch.zeros(len(GRID), dtype=torch.float64) for t in TARGETS if test.count(t) > 0}
+    counts = {t: sum(test.count(t, part) for part in parts) for t in totals}
     for part in parts:
         thetas = solutions(decompose(train, weights, shape, part), GRID)
         columns = torch.cat([thetas, thetas.new_full((len(GRID), 1), -1.0)], 1).T
         for target, total in totals.items():
             for place in range(test.n_parts) if part is None else [part]:
                 total += (test.root(place, target) @ columns).square().sum(0)
-    return {target: total / test.count(target) for target, total in totals.items()}
+    return {target: total / max(1, counts[target]) for target, total in totals.items()}
 
 
 def choices(

@@ -5,10 +5,12 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from pathlib import Path
 
 import pytest
 import torch
 
+import mdzoo
 from mdzoo.data import graph_from_atoms
 from mdzoo.export import contract as contracts
 from mdzoo.export.contract import INPUTS, inputs_of
@@ -73,6 +75,13 @@ def test_reference_energies_stay_float64_and_the_model_is_left_as_it_is(exported
     assert model.dtype == "float64"
     assert model.training
     assert all(p.requires_grad for n, p in model.named_parameters() if "terms.0" not in n)
+
+
+def test_no_path_of_this_machine_is_in_the_file(exported):
+    with zipfile.ZipFile(exported) as archive:
+        for name in archive.namelist():
+            assert not name.endswith(".debug_pkl")
+            assert str(Path(mdzoo.__file__).parent).encode() not in archive.read(name)
 
 
 def test_attributes_and_contract(exported):

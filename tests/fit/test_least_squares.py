@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 import torch
+from ase import Atoms
+from ase.calculators.singlepoint import SinglePointCalculator
 
 from mdzoo.fit import fit
 from mdzoo.fit.design import linear_part
@@ -186,3 +188,16 @@ def test_what_the_closed_form_cannot_do_is_refused():
         stream(LeastSquares(linear(), lists, 1e-6), module.train_set).solve()
     with pytest.raises(ValueError, match=r"`ridge` must not be validation without data, got no validation set"):
         stream(LeastSquares(linear(), WEIGHTS, "validation"), module.train_set).solve()
+
+
+def test_an_isolated_atom_is_never_left_out(tmp_path):
+    """Only it fixes the bias: without it a fold would be judged by a guess, 3 eV wrong."""
+    alone = Atoms("Si")
+    alone.calc = SinglePointCalculator(alone, energy=-1.0)
+    settings = {"name": "least_squares", "ridge": "cross_validation", "folds": 3, "weights": {"energy": 1.0}}
+    errors = []
+    for train in (frames(), [*frames(), alone]):
+        model = linear()
+        found = fit(model, data(train), tmp_path / str(len(train)), settings, progress=False)
+        errors.append(found.metrics["held_out/energy_rmse"])
+    assert errors[1] < 2.0 * errors[0]
