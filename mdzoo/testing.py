@@ -255,7 +255,7 @@ def check_double_backward(potential: Potential, graph: Graph, tolerance: float =
 def check_scripts(potential: Potential, graph: Graph) -> None:
     """Scripted, saved and loaded, the force field is the eager one, to rounding; in float32 too."""
     expected = force_field(potential)(graph)
-    single = force_field(copy.deepcopy(potential)).to_dtype(torch.float32)
+    single = force_field(copy.deepcopy(potential)).to(torch.float32)
     compare_predictions("float32", single(graph), expected, SINGLE)
     with torch.jit.optimized_execution(False):
         scripted = torch.jit.script(force_field(potential))

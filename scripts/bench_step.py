@@ -214,7 +214,7 @@ def forces_part(options: argparse.Namespace) -> list[Row]:
     """Time energies alone and energies with forces and virial, eager, on the same graph, taking turns."""
     rows = []
     for dtype in (torch.float64, torch.float32):
-        model = so3().to_dtype(dtype)
+        model = so3().to(dtype)
         graph = graph_from_atoms(crystal(options.atoms), [14], model.cutoff)
         bare = graph._replace(vectors=graph.vectors.to(dtype))
         calls = (torch.no_grad()(partial(model.potential, bare)), partial(model, graph))

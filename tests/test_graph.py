@@ -87,7 +87,7 @@ def test_positions_cells_shifts_and_vectors_are_float64(build):
     assert {t.dtype for t in (graph.positions, graph.cell, graph.shifts, graph.vectors)} == {torch.float64}
     assert {t.dtype for t in (graph.species, graph.batch, graph.ids, graph.centers, graph.neighbors)} == {torch.int64}
     assert graph.pbc.dtype == torch.bool
-    single = ForceField(LennardJones(1.0, 2.6, CUTOFF), [18]).to_dtype(torch.float32).eval()(graph)
+    single = ForceField(LennardJones(1.0, 2.6, CUTOFF), [18]).to(torch.float32).eval()(graph)
     assert single.energy.dtype == torch.float64
     assert single.forces.dtype == torch.float32
 

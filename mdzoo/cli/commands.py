@@ -198,7 +198,7 @@ def time_model(config: DictConfig, run_dir: Path) -> None:
     """Time a model on supercells."""
     settings = plain(config)
     torch.set_num_threads(settings["threads"])
-    force_field = mdzoo.load(settings["model"]).to_dtype(dtype_of(settings["dtype"]))
+    force_field = mdzoo.load(settings["model"]).to(dtype_of(settings["dtype"]))
     atoms = read(settings["structure"])[0] if settings["structure"] else crystal(force_field.atomic_numbers[0])
     rows = benchmark(force_field, atoms, settings["sizes"], settings["repeats"])
     write_json(run_dir / "benchmark.json", {"rows": rows, "dtype": settings["dtype"], "threads": settings["threads"]})

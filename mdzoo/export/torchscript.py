@@ -157,7 +157,7 @@ def prepare() -> None:
 
 def cast(force_field: ForceField, dtype: str) -> Exported:
     """Return a copy of the model in `dtype`, in `eval` mode."""
-    twin = copy.deepcopy(force_field).to("cpu").to_dtype(getattr(torch, dtype))
+    twin = copy.deepcopy(force_field).to("cpu").to(getattr(torch, dtype))
     return Exported(twin).eval().requires_grad_(False)
 
 

@@ -156,7 +156,7 @@ def prepare(force_field: ForceField, data: Any, run: Run, chosen: SgdSettings, g
             start_from(force_field, chosen.start)
         if chosen.start == "least_squares":
             start_linear(force_field, data, run, chosen)
-    force_field.to_dtype(getattr(torch, chosen.dtype))
+    force_field.to(getattr(torch, chosen.dtype))
     freeze(force_field, chosen.freeze)
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.callbacks import Timer
 from torch import Tensor
 
 from mdzoo.data.labels import Batch
@@ -107,7 +108,12 @@ class GradientFit(pl.LightningModule):
     def configure_optimizers(self) -> Any:
         """Return the optimiser and its schedule."""
         steps = int(self.trainer.estimated_stepping_batches)
-        return optimizer_and_schedule(self.force_field, self.settings, steps, self.monitor)
+        return optimizer_and_schedule(self.force_field, self.settings, steps, self.monitor, self.spent)
+
+    def spent(self) -> float:
+        """Return the share of the allowed time that has passed, also before a run was killed; 0 without a bound."""
+        timers = [callback for callback in self.trainer.callbacks if isinstance(callback, Timer)]  # type: ignore[attr-defined]
+        return timers[0].time_elapsed() / (60.0 * self.settings.minutes) if timers else 0.0
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep the totals of the epoch under way."""

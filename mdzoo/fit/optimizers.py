@@ -1,7 +1,7 @@
 """Which step is taken, and how long it is."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -27,15 +27,20 @@ def optimizer_of(parameters: Iterable[nn.Parameter], settings: SgdSettings) -> t
     return torch.optim.Adam(chosen, settings.lr)
 
 
-def cosine(step: int, warmup: int, total: int, least: float) -> float:
-    """Return the factor on the learning rate: linear from zero, then half a cosine down to `least`."""
+def cosine(step: int, warmup: int, total: int, least: float, spent: float = 0.0) -> float:
+    """Return the factor on the learning rate: linear from zero, then half a cosine down to `least`.
+
+    `spent` is the share of the time that has passed: a run that a clock will end comes down by then.
+    """
     if step < warmup:
         return (step + 1) / (warmup + 1)
-    done = min(1.0, (step - warmup) / max(1, total - warmup))
+    done = min(1.0, max(spent, (step - warmup) / max(1, total - warmup)))
     return least + (1.0 - least) * 0.5 * (1.0 + math.cos(math.pi * done))
 
 
-def optimizer_and_schedule(module: nn.Module, settings: SgdSettings, total: int, monitor: str) -> dict[str, Any]:
+def optimizer_and_schedule(
+    module: nn.Module, settings: SgdSettings, total: int, monitor: str, spent: Callable[[], float]
+) -> dict[str, Any]:
     """Return the optimiser and its schedule in Lightning's form.
 
     Arguments:
@@ -43,6 +48,7 @@ def optimizer_and_schedule(module: nn.Module, settings: SgdSettings, total: int,
         settings: which and how.
         total: steps of the whole run.
         monitor: the metric that a plateau is seen in.
+        spent: gives the share of the allowed time that has passed.
     """
     optimizer = optimizer_of(module.parameters(), settings)
     if settings.schedule == "plateau":
@@ -54,5 +60,5 @@ def optimizer_and_schedule(module: nn.Module, settings: SgdSettings, total: int,
         return {"optimizer": optimizer}
     floor = settings.lr_min / settings.lr if settings.schedule == "cosine" else 1.0
     warmup = min(settings.warmup, total // 2)
-    steps = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: cosine(step, warmup, total, floor))
+    steps = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: cosine(step, warmup, total, floor, spent()))
     return {"optimizer": optimizer, "lr_scheduler": {"scheduler": steps, "interval": "step"}}

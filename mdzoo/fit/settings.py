@@ -63,7 +63,7 @@ class SgdSettings:
         lr_min: the least learning rate.
         plateau: epochs.
         epochs: the most.
-        minutes: the most, 0 for no bound.
+        minutes: the most, 0 for no bound; the cosine comes down by then.
         batch_size: structures in one step over all ranks, None for that of the data, 0 for all.
         ema: decay of the average of the weights, 0 for none; what is validated, kept and returned is the average.
         clip: bound of the gradient's norm, 0 for none.

@@ -75,7 +75,7 @@ def load(path: str | Path) -> ForceField:
     metadata, tensors = read(path)
     table = json.loads(metadata["table"])
     force_field = ForceField(build(table), json.loads(metadata["atomic_numbers"]))
-    force_field.to_dtype(getattr(torch, metadata["dtype"]))
+    force_field.to(getattr(torch, metadata["dtype"]))
     force_field.load_state_dict(tensors)
     vars(force_field).update(table=table, extra=json.loads(metadata["extra"]))
     return force_field.eval()

@@ -39,7 +39,7 @@ class ForceField(nn.Module):
     atomic_numbers: list[int]
     cutoff: float
     reach: int
-    dtype: str
+    __jit_unused_properties__ = ["dtype"]
 
     def __init__(self, potential: Potential, atomic_numbers: Sequence[int], block_edges: int = 16384) -> None:
         super().__init__()
@@ -53,13 +53,11 @@ class ForceField(nn.Module):
         self.reach = potential.reach
         self.block_edges = int(block_edges)
         self.register_buffer("unit", torch.ones((), dtype=torch.float64), persistent=False)
-        self.dtype = "float64"
 
-    def to_dtype(self, dtype: torch.dtype) -> "ForceField":
-        """Cast the model (reference energies stay float64) and return it."""
-        self.to(dtype)
-        self.dtype = str(dtype).removeprefix("torch.")
-        return self
+    @property
+    def dtype(self) -> str:
+        """The name of the model's dtype, such as `float64`; reference energies stay float64."""
+        return str(self.unit.dtype).removeprefix("torch.")
 
     def forward(self, graph: Graph) -> Prediction:
         """Return energies, forces and virials of the structures of `graph`."""

@@ -44,7 +44,7 @@ def test_the_same_bits_come_back(saved):
 
 
 def test_dtype_is_recorded_and_reference_energies_stay_float64(tmp_path):
-    model = hybrid().to_dtype(torch.float32)
+    model = hybrid().to(torch.float32)
     loaded = checkpoint.load(checkpoint.save(tmp_path / "m.safetensors", model, table()))
     kinds = {name: tensor.dtype for name, tensor in loaded.state_dict().items()}
     assert loaded.dtype == "float32"

@@ -171,7 +171,7 @@ def test_every_combination_of_weights_is_a_setting():
 
 def test_what_the_closed_form_cannot_do_is_refused():
     with pytest.raises(ValueError, match=r"`force_field` must be float64 for least squares, got torch.float32; cast"):
-        LeastSquares(linear().to_dtype(torch.float32), WEIGHTS)
+        LeastSquares(linear().to(torch.float32), WEIGHTS)
     with pytest.raises(ValueError, match=r"`ridge` must be a number from 0 up or one of .*, got 'evidense'; choose"):
         LeastSquares(linear(), WEIGHTS, "evidense")
     with pytest.raises(ValueError, match=r"`ridge` must be a number from 0 up or one of .*, got -1.0; choose one"):

@@ -204,9 +204,9 @@ def test_schedules():
     assert cosine(20, 4, 10, 0.1) == pytest.approx(0.1)
     for name, kind in (("cosine", "LambdaLR"), ("plateau", "ReduceLROnPlateau"), ("constant", "LambdaLR")):
         chosen = SgdSettings(schedule=name, warmup=0)
-        found = optimizer_and_schedule(nn.Linear(1, 1), chosen, 10, "val/loss")["lr_scheduler"]
+        found = optimizer_and_schedule(nn.Linear(1, 1), chosen, 10, "val/loss", float)["lr_scheduler"]
         assert type(found["scheduler"]).__name__ == kind
-    assert isinstance(optimizer_and_schedule(nn.Linear(1, 1), SgdSettings(optimizer="adamw"), 9, "")["optimizer"],
+    assert isinstance(optimizer_and_schedule(nn.Linear(1, 1), SgdSettings(optimizer="adamw"), 9, "", float)["optimizer"],
                       torch.optim.AdamW)  # fmt: skip
 
 
@@ -259,3 +259,15 @@ def test_a_truncated_checkpoint_is_refused(tmp_path):
     path.write_bytes(path.read_bytes()[:2000])
     with pytest.raises(ValueError, match=r"`path` must be a whole checkpoint, got .*last.ckpt .*start from"):
         read_checkpoint(path)
+
+
+def test_the_cosine_comes_down_by_the_end_of_the_allowed_time():
+    assert cosine(50, 10, 1000, 0.0, spent=1.0) == 0.0
+    assert cosine(505, 10, 1000, 0.0, spent=0.1) == cosine(505, 10, 1000, 0.0) == pytest.approx(0.5)
+
+
+def test_a_run_ended_by_the_clock_has_come_down(tmp_path):
+    settings = {"name": "sgd", "epochs": 100000, "minutes": 0.02, "warmup": 0, "lr": 1e-3, "lr_min": 1e-9}
+    fit(network(), data(), tmp_path, settings, progress=False)
+    checkpoint = read_checkpoint(tmp_path / "checkpoints" / "last.ckpt")
+    assert checkpoint["lr_schedulers"][0]["_last_lr"][0] < 1e-4

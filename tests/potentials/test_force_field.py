@@ -63,7 +63,7 @@ def test_ghosts_are_atoms_without_edges_of_their_own(name):
 @each_member
 def test_one_dtype_for_derivatives_and_float64_for_totals(name):
     it = case(name)
-    model = field(name).to_dtype(torch.float32)
+    model = field(name).to(torch.float32)
     found = model(it.graph)
     assert model.dtype == "float32"
     assert found.energy.dtype == torch.float64
@@ -97,7 +97,7 @@ def test_reference_energies_keep_their_digits_in_float32():
     energies = [-12345.678901234567, -0.1]
     model = ForceField(SumPotential([AtomicEnergies(energies), LennardJones(1, 2, 4, n_species=2)]), [14, 42])
     graph = within(brute_force_graph(molecule(2), 4.3), 0.1)
-    found = model.to_dtype(torch.float32).eval()(graph)
+    found = model.to(torch.float32).eval()(graph)
     assert float(found.energies[1]) == energies[0]
     assert float(found.energy) == pytest.approx(2 * energies[0] + 3 * energies[1], abs=1e-11)
 
