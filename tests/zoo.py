@@ -56,6 +56,11 @@ def ensemble() -> dict:
     return {"name": "Ensemble", "descriptor": TWO, "regressors": members}
 
 
+def ace(radial: str, body_order: int, n_species: int = 1, **sizes) -> Entry:
+    table = {"name": "ACE", "cutoff": 4, "radial": radial, "body_order": body_order, "n_species": n_species, **sizes}
+    return Entry(learnt(table, LINEAR), n_species)
+
+
 ZOO: dict[str, Entry] = {
     "AtomicEnergies": Entry(ENERGIES, 2),
     "LennardJones": Entry(LJ),
@@ -67,6 +72,9 @@ ZOO: dict[str, Entry] = {
     "SO3 chebyshev slides 3, two species": so3("chebyshev", "slides", 3, n_species=2, L=3),
     "SO3 chebyshev full 4": so3("chebyshev", "full", 4),
     "SO3 chebyshev slides 5": so3("chebyshev", "slides", 5, K=1),
+    "ACE chebyshev 5": ace("chebyshev", 5, K=1, L=2),
+    "ACE bessel 4, two species": ace("bessel", 4, n_species=2, K=2, L=1),
+    "ACE chebyshev 5 by degree, two species": ace("chebyshev", 5, n_species=2, K=3, L=3, degree=[4, 4, 3, 2]),
     "MLP": Entry(learnt(SMALL, {**MLP2, "activation": "tanh"})),
     "MLP, two species": Entry(learnt(TWO, MLP2), 2),
     "MLP, shared, without linear term": Entry(learnt(TWO, {**MLP2, "shared": True, "linear": False}), 2),

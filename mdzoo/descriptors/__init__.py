@@ -1,6 +1,7 @@
 """What surrounds an atom, in numbers."""
 
+from mdzoo.descriptors.ace import ACE
 from mdzoo.descriptors.base import Descriptor
 from mdzoo.descriptors.so3 import SO3
 
-__all__ = ["SO3", "Descriptor"]
+__all__ = ["ACE", "SO3", "Descriptor"]
