@@ -61,6 +61,11 @@ def ace(radial: str, body_order: int, n_species: int = 1, **sizes) -> Entry:
     return Entry(learnt(table, LINEAR), n_species)
 
 
+def acsf(n_species: int = 1, **options) -> Entry:
+    table = {"name": "ACSF", "cutoff": 4, "n_species": n_species, "g2": [[1, 0], [2, 2]], "g3": [1], **options}
+    return Entry(learnt(table, LINEAR), n_species)
+
+
 ZOO: dict[str, Entry] = {
     "AtomicEnergies": Entry(ENERGIES, 2),
     "LennardJones": Entry(LJ),
@@ -75,6 +80,9 @@ ZOO: dict[str, Entry] = {
     "ACE chebyshev 5": ace("chebyshev", 5, K=1, L=2),
     "ACE bessel 4, two species": ace("bessel", 4, n_species=2, K=2, L=1),
     "ACE chebyshev 5 by degree, two species": ace("chebyshev", 5, n_species=2, K=3, L=3, degree=[4, 4, 3, 2]),
+    "ACSF": acsf(g4=[[0.1, 1, 1], [0.1, 4, -1]], g5=[[0.1, 2.5, -1]]),
+    "ACSF, two species": acsf(2, g4=[[0.1, 2, 1]], g5=[[0.2, 1, -1], [0.1, 3, 1]]),
+    "ACSF weighted tanh, two species": acsf(2, g4=[[0.1, 2, 1, 1.5]], weights=[14, 8], cutoff_function="tanh"),
     "MLP": Entry(learnt(SMALL, {**MLP2, "activation": "tanh"})),
     "MLP, two species": Entry(learnt(TWO, MLP2), 2),
     "MLP, shared, without linear term": Entry(learnt(TWO, {**MLP2, "shared": True, "linear": False}), 2),

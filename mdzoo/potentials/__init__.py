@@ -1,6 +1,6 @@
 """Which energy has each atom?"""
 
-from mdzoo.descriptors import ACE, SO3
+from mdzoo.descriptors import ACE, ACSF, SO3
 from mdzoo.potentials.atomic_energies import AtomicEnergies
 from mdzoo.potentials.base import PairPotential, Potential
 from mdzoo.potentials.descriptor_potential import DescriptorPotential
@@ -27,4 +27,4 @@ __all__ = [
     "register",
 ]
 
-register(ACE, AtomicEnergies, DescriptorPotential, Ensemble, LennardJones, SumPotential, ZBL, SO3, Linear, MLP)
+register(ACSF, ACE, AtomicEnergies, DescriptorPotential, Ensemble, LennardJones, SumPotential, ZBL, SO3, Linear, MLP)
