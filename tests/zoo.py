@@ -12,7 +12,7 @@ import torch
 
 from mdzoo.graph import Graph, collate
 from mdzoo.potentials import DescriptorPotential, Ensemble, Potential, build
-from mdzoo.regressors import MLP, Linear
+from mdzoo.regressors import MLP, Linear, Quadratic
 from mdzoo.testing import SKIN
 from tests.structures import graphs
 
@@ -31,6 +31,7 @@ def learnt(descriptor: dict, regressor: dict) -> dict:
 SMALL = {"name": "SO3", "cutoff": 4, "K": 2, "L": 1, "radial": "chebyshev"}
 TWO = {**SMALL, "n_species": 2}
 LINEAR = {"name": "Linear"}
+QUADRATIC = {"name": "Quadratic"}
 LJ = {"name": "LennardJones", "epsilon": 1, "sigma": 2, "cutoff": 4, "trainable": True}
 LJ2 = {
     "name": "LennardJones",
@@ -61,6 +62,10 @@ def ace(radial: str, body_order: int, n_species: int = 1, **sizes) -> Entry:
     return Entry(learnt(table, LINEAR), n_species)
 
 
+def so4(n_species: int = 1, **options) -> Entry:
+    return Entry(learnt({"name": "SO4", "cutoff": 4, "n_species": n_species, **options}, LINEAR), n_species)
+
+
 def acsf(n_species: int = 1, **options) -> Entry:
     table = {"name": "ACSF", "cutoff": 4, "n_species": n_species, "g2": [[1, 0], [2, 2]], "g3": [1], **options}
     return Entry(learnt(table, LINEAR), n_species)
@@ -78,11 +83,21 @@ ZOO: dict[str, Entry] = {
     "SO3 chebyshev full 4": so3("chebyshev", "full", 4),
     "SO3 chebyshev slides 5": so3("chebyshev", "slides", 5, K=1),
     "ACE chebyshev 5": ace("chebyshev", 5, K=1, L=2),
+    "ACE agnesi 3": ace("agnesi", 3, K=3, L=2, r0=2),
+    "ACE chebyshev_power 3, two species": ace("chebyshev_power", 3, n_species=2, K=2, L=1, stretch=2.5),
     "ACE bessel 4, two species": ace("bessel", 4, n_species=2, K=2, L=1),
     "ACE chebyshev 5 by degree, two species": ace("chebyshev", 5, n_species=2, K=3, L=3, degree=[4, 4, 3, 2]),
     "ACSF": acsf(g4=[[0.1, 1, 1], [0.1, 4, -1]], g5=[[0.1, 2.5, -1]]),
     "ACSF, two species": acsf(2, g4=[[0.1, 2, 1]], g5=[[0.2, 1, -1], [0.1, 3, 1]]),
     "ACSF weighted tanh, two species": acsf(2, g4=[[0.1, 2, 1, 1.5]], weights=[14, 8], cutoff_function="tanh"),
+    "SO4": so4(twojmax=5),
+    "SO4, two species": so4(2, twojmax=4, radii=[1, 0.9], weights=[1, -0.5], sinner=1, dinner=0.5, bnorm=True),
+    "SO4 chem, two species": so4(2, twojmax=2, weights=[1, 0.5], chem=True),
+    "SO4 chem wselfall, two species": so4(2, twojmax=3, chem=True, wselfall=True, bzero=False),
+    "MTP 12": Entry(learnt({"name": "MTP", "cutoff": 4, "level": 12, "scaling": 1}, LINEAR)),
+    "MTP 10, two species": Entry(learnt({"name": "MTP", "cutoff": 4, "level": 10, "n_species": 2}, LINEAR), 2),
+    "Quadratic": Entry(learnt(SMALL, QUADRATIC)),
+    "Quadratic, two species": Entry(learnt({**TWO, "K": 1}, QUADRATIC), 2),
     "MLP": Entry(learnt(SMALL, {**MLP2, "activation": "tanh"})),
     "MLP, two species": Entry(learnt(TWO, MLP2), 2),
     "MLP, shared, without linear term": Entry(learnt(TWO, {**MLP2, "shared": True, "linear": False}), 2),
@@ -114,6 +129,10 @@ def stir(potential: DescriptorPotential | Ensemble, n_species: int) -> None:
                 module.weights.copy_(torch.randn_like(module.weights) / scale)
                 if module.bias.requires_grad:
                     module.bias.normal_()
+            if isinstance(module, Quadratic):
+                columns = module.phi(features, torch.zeros(features.shape[0], dtype=torch.int64))
+                scale = columns[:, : module.weights.shape[1]].square().mean(0).sqrt() * module.n_features
+                module.weights.copy_(torch.randn_like(module.weights) / scale)
 
 
 @functools.cache

@@ -3,6 +3,8 @@
 from mdzoo.descriptors.ace import ACE
 from mdzoo.descriptors.acsf import ACSF
 from mdzoo.descriptors.base import Descriptor
+from mdzoo.descriptors.mtp import MTP
 from mdzoo.descriptors.so3 import SO3
+from mdzoo.descriptors.so4 import SO4
 
-__all__ = ["ACE", "ACSF", "SO3", "Descriptor"]
+__all__ = ["ACE", "ACSF", "MTP", "SO3", "SO4", "Descriptor"]

@@ -1,6 +1,6 @@
 """Which energy has each atom?"""
 
-from mdzoo.descriptors import ACE, ACSF, SO3
+from mdzoo.descriptors import ACE, ACSF, MTP, SO3, SO4
 from mdzoo.potentials.atomic_energies import AtomicEnergies
 from mdzoo.potentials.base import PairPotential, Potential
 from mdzoo.potentials.descriptor_potential import DescriptorPotential
@@ -10,7 +10,7 @@ from mdzoo.potentials.lennard_jones import LennardJones
 from mdzoo.potentials.registry import build, register
 from mdzoo.potentials.sum_potential import SumPotential
 from mdzoo.potentials.zbl import ZBL
-from mdzoo.regressors import MLP, Linear
+from mdzoo.regressors import MLP, Linear, Quadratic
 
 __all__ = [
     "ZBL",
@@ -27,4 +27,19 @@ __all__ = [
     "register",
 ]
 
-register(ACSF, ACE, AtomicEnergies, DescriptorPotential, Ensemble, LennardJones, SumPotential, ZBL, SO3, Linear, MLP)
+register(
+    ACSF,
+    ACE,
+    AtomicEnergies,
+    DescriptorPotential,
+    Ensemble,
+    LennardJones,
+    SumPotential,
+    ZBL,
+    SO3,
+    SO4,
+    Linear,
+    MLP,
+    MTP,
+    Quadratic,
+)

@@ -3,6 +3,7 @@
 from mdzoo.regressors.base import Regressor
 from mdzoo.regressors.linear import Linear
 from mdzoo.regressors.mlp import MLP
+from mdzoo.regressors.quadratic import Quadratic
 from mdzoo.regressors.scale import Scale
 
-__all__ = ["MLP", "Linear", "Regressor", "Scale"]
+__all__ = ["MLP", "Linear", "Quadratic", "Regressor", "Scale"]

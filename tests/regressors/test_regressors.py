@@ -1,9 +1,9 @@
-"""Linear, MLP and Scale: their formulas by hand, their beginnings, what they refuse."""
+"""Linear, Quadratic, MLP and Scale: their formulas by hand, their beginnings, what they refuse."""
 
 import pytest
 import torch
 
-from mdzoo.regressors import MLP, Linear, Scale
+from mdzoo.regressors import MLP, Linear, Quadratic, Scale
 
 KINDS = torch.tensor([0, 1, 1, 0, 1])
 
@@ -138,3 +138,26 @@ def test_scale_refuses_what_is_no_scale(mean, std, message):
 def test_bad_arguments_get_a_clear_error(arguments, message):
     with pytest.raises(ValueError, match=message):
         MLP(**{"n_features": 3, "n_species": 1, **arguments})
+
+
+def test_quadratic_is_its_formula_and_its_rows_in_the_order_of_lammps(features):
+    quadratic = Quadratic(7, 2)
+    theta = torch.randn(2 * 35 + 2, dtype=torch.float64)
+    quadratic.set_theta(theta)
+    torch.testing.assert_close(quadratic.theta(), theta)
+    expected = []
+    for b, k in zip(features.tolist(), KINDS.tolist(), strict=True):
+        w = theta[35 * k : 35 * (k + 1)].tolist()
+        columns = [*b, *(b[i] * b[j] * (0.5 if i == j else 1.0) for i in range(7) for j in range(i, 7))]
+        expected.append(sum(x * y for x, y in zip(w, columns, strict=True)) + float(theta[70 + k]))
+    expected = torch.tensor(expected, dtype=torch.float64)
+    torch.testing.assert_close(quadratic(features, KINDS), expected)
+    torch.testing.assert_close(quadratic.phi(features, KINDS) @ theta, expected)
+
+
+def test_quadratic_without_bias_has_no_column_for_it(features):
+    quadratic = Quadratic(7, 1, bias=False)
+    assert quadratic.phi(features, 0 * KINDS).shape == (5, 35)
+    quadratic.set_theta(torch.ones(35, dtype=torch.float64))
+    assert not quadratic.bias.any()
+    assert quadratic.theta().shape == (35,)
