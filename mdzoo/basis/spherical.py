@@ -1,8 +1,7 @@
 """Functions of one direction: real spherical harmonics as polynomials of the unit vector."""
 
-from math import comb, factorial, pi, sqrt
+from math import factorial, pi, prod, sqrt
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -10,29 +9,6 @@ from torch import Tensor, nn
 def exponents(degree: int) -> list[tuple[int, int, int]]:
     """Return the exponents (a, b, c) of x^a y^b z^c of one degree, in the order in which `monomials` makes them."""
     return [(a, b, degree - a - b) for a in range(degree, -1, -1) for b in range(degree - a, -1, -1)]
-
-
-def solid_harmonic(order: int, m: int) -> np.ndarray:
-    """Return the coefficients of the real solid harmonic r^l Y_lm over `exponents(l)`; orthonormal on the sphere.
-
-    Y_lm has no Condon-Shortley phase; m < 0 are the sines: l = 1 gives (y, z, x).
-    """
-    place = {powers: i for i, powers in enumerate(exponents(order))}
-    out = np.zeros(len(place))
-    size = abs(m)
-    norm = sqrt((2 * order + 1) / (4 * pi) * factorial(order - size) / factorial(order + size) * (2 if m else 1))
-    for k in range((order - size) // 2 + 1):
-        legendre = (-1) ** k * 2.0**-order * comb(order, k) * comb(2 * order - 2 * k, order)
-        legendre *= factorial(order - 2 * k) / factorial(order - 2 * k - size)
-        for p in range(size + 1):
-            turn = (size - p) if m >= 0 else (size - p) - 1  # cos(q pi/2), sin(q pi/2) = cos((q - 1) pi/2)
-            phase = (1, 0, -1, 0)[turn % 4]
-            for a in range(k + 1):
-                for b in range(k - a + 1):
-                    multinomial = factorial(k) / (factorial(a) * factorial(b) * factorial(k - a - b))
-                    powers = (p + 2 * a, size - p + 2 * b, order - 2 * k - size + 2 * (k - a - b))
-                    out[place[powers]] += norm * legendre * comb(size, p) * phase * multinomial
-    return out
 
 
 def monomials(x: Tensor, y: Tensor, z: Tensor, l_max: int) -> list[Tensor]:
@@ -51,7 +27,12 @@ def monomials(x: Tensor, y: Tensor, z: Tensor, l_max: int) -> list[Tensor]:
 
 
 class SphericalHarmonics(nn.Module):
-    """Real orthonormal spherical harmonics Y_lm, l = 0..L, m = -l..l, one row each.
+    r"""Real orthonormal spherical harmonics Y_lm, l = 0..L, m = -l..l, one row each; l = 1 gives (y, z, x).
+
+        Y_l,+-m = N_lm p_l^m(z) {Re, Im} (x + i y)^m,    p_l^m = z p_{l-1}^m - c_lm p_{l-2}^m,    p_m^m = 1
+
+    with `c_lm = (l+m-1)(l-m-1) / ((2l-1)(2l-3))`, which is the recursion of the associated Legendre functions (DLMF
+    14.10.3) for polynomials of leading coefficient 1. There is no Condon-Shortley phase; negative m are the sines.
 
     Shapes: components x, y, z (E,) of unit vectors -> ((L + 1)^2, E).
     """
@@ -59,12 +40,34 @@ class SphericalHarmonics(nn.Module):
     def __init__(self, l_max: int) -> None:
         super().__init__()
         self.l_max = int(l_max)
-        blocks = [
-            np.stack([solid_harmonic(order, m) for m in range(-order, order + 1)]) for order in range(self.l_max + 1)
-        ]
-        matrix = torch.block_diag(*[torch.as_tensor(block, dtype=torch.float64) for block in blocks])
-        self.register_buffer("matrix", matrix, persistent=False)
+        norms = [harmonic_norm(order, abs(m)) for order in range(self.l_max + 1) for m in range(-order, order + 1)]
+        self.register_buffer("norms", torch.tensor(norms, dtype=torch.float64).unsqueeze(1), persistent=False)
 
     def forward(self, x: Tensor, y: Tensor, z: Tensor) -> Tensor:
         """Return Y_lm of unit vectors, ((L + 1)^2, E)."""
-        return self.matrix @ torch.stack(monomials(x, y, z, self.l_max))
+        rows = [torch.ones_like(x)] * ((self.l_max + 1) * (self.l_max + 1))
+        cosine, sine = rows[0], torch.zeros_like(x)
+        for m in range(self.l_max + 1):
+            if m == 1:
+                cosine, sine = x, y
+            elif m > 1:
+                cosine, sine = x * cosine - y * sine, x * sine + y * cosine
+            p, before = rows[0], rows[0]
+            for order in range(m, self.l_max + 1):
+                place = order * order + order
+                if order == m + 1:
+                    p = z
+                elif order > m + 1:
+                    c = (order + m - 1) * (order - m - 1) / ((2 * order - 1) * (2 * order - 3))
+                    p, before = torch.sub(z * p, before, alpha=c), p
+                rows[place + m] = cosine if order == m else p * cosine
+                if m > 0:
+                    rows[place - m] = sine if order == m else p * sine
+        return torch.stack(rows) * self.norms
+
+
+def harmonic_norm(order: int, m: int) -> float:
+    """Return N_lm, m >= 0, with which Y_lm is orthonormal on the sphere."""
+    leading = prod(range(1, 2 * order, 2)) / factorial(order - m)
+    ratio = factorial(order - m) / factorial(order + m) * (2 if m else 1)
+    return sqrt((2 * order + 1) / (4 * pi) * ratio) * leading
