@@ -1,0 +1,176 @@
+"""Scalars of moments in bulk: all products of one stage at once, with atoms as the last axis.
+
+Every scalar of up to four moments is a component, or a sum of products of two components, of moments and of pairs of
+contracted moments. So there are two stages of products whatever the level: pairs, then scalars of three and four.
+"""
+
+from collections import Counter
+from functools import cache
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from mdzoo.basis.contraction import Contraction, Leg, Node, contractions, halves, inner_terms, plus, terms
+from mdzoo.basis.spherical import exponents
+from mdzoo.ops import segment_sum
+
+Sum = list[tuple[int, int, int]]  # (row, row, multiplicity) of each product
+Plan = Counter[tuple[Node, ...]]
+
+
+class Tables(NamedTuple):
+    """Rows of every number: components of moments (legs), then of pairs; and the scalars as sums over these rows."""
+
+    scalars: tuple[Contraction, ...]
+    legs: list[Leg]
+    pairs: list[Sum]  # over legs
+    direct: list[tuple[int, int]]  # (scalar, row) of those of one and two moments
+    sums: list[tuple[int, Sum]]  # (scalar, its products) of those of three and four
+
+
+@cache
+def tables(level: int, max_factors: int) -> Tables:
+    """Return how all scalars up to a level are evaluated."""
+    scalars = contractions(level, max_factors)
+    known: set[Node] = set()
+    plans: dict[Contraction, Plan] = {}
+    for scalar in sorted(scalars, key=lambda s: len(s.moments)):
+        plans[scalar] = cheapest(scalar, known)
+        known |= pairs_of(plans[scalar])
+    legs = [leg for stage in stages(scalars) for leg in stage]
+    pairs = sorted(known)
+    row: dict[Node, int] = {((leg,), 0): index for index, leg in enumerate(legs)}
+    row |= {pair: len(legs) + index for index, pair in enumerate(pairs)}
+    inner = [[(row[(a,), 0], row[(b,), 0], m) for (a, b), m in inner_terms(pair).items()] for pair in pairs]
+    direct = [(i, row[next(iter(plans[s]))[0]]) for i, s in enumerate(scalars) if len(s.moments) <= 2]
+    sums = [(i, rows_of(plans[s], row)) for i, s in enumerate(scalars) if len(s.moments) > 2]
+    return Tables(scalars, legs, inner, direct, sums)
+
+
+def cheapest(scalar: Contraction, known: set[Node]) -> Plan:
+    """Return the scalar as products of halves, parted such that few products and few pairs not yet known arise."""
+    plans = [terms(scalar, parts) for parts in halves(len(scalar.moments))]
+    return min(plans, key=lambda plan: len(plan) + 2 * len(pairs_of(plan) - known))
+
+
+def pairs_of(plan: Plan) -> set[Node]:
+    """Return the components of pairs that a plan needs."""
+    return {factor for factors in plan for factor in factors if len(factor[0]) == 2}
+
+
+def rows_of(plan: Plan, row: dict[Node, int]) -> Sum:
+    """Return the products of a plan in numbers of rows."""
+    return [(row[a], row[b], m) for (a, b), m in plan.items()]
+
+
+def ranks(scalars: tuple[Contraction, ...]) -> list[int]:
+    """Return the largest nu for each mu = 0, 1, ... that the scalars use."""
+    moments = {moment for scalar in scalars for moment in scalar.moments}
+    return [max(nu for m, nu in moments if m == mu) for mu in range(1 + max(m for m, _ in moments))]
+
+
+def stages(scalars: tuple[Contraction, ...]) -> list[list[Leg]]:
+    """Return the legs by how many traces lead to them from the two highest ranks of their mu."""
+    tops = ranks(scalars)
+    out: list[list[Leg]] = []
+    for stage in range(max(tops) // 2 + 1):
+        kinds = [(mu, nu) for mu, top in enumerate(tops) for nu in (top - 2 * stage, top - 2 * stage - 1) if nu >= 0]
+        out.append([(kind, e) for kind in kinds for e in exponents(kind[1])])
+    return out
+
+
+class Moments(nn.Module):
+    """Components of all moments from those of the two highest ranks of each mu: traces, as u . u = 1.
+
+    Shapes: (n, C) -> (legs, n), in the order of `Tables.legs`.
+    """
+
+    def __init__(self, scalars: tuple[Contraction, ...]) -> None:
+        super().__init__()
+        legs = stages(scalars)
+        self.n_channels = len(legs[0])
+        traced: list[int] = []
+        for above, here in zip(legs[:-1], legs[1:], strict=True):
+            row = {leg: index for index, leg in enumerate(above)}
+            for square in ((2, 0, 0), (0, 2, 0), (0, 0, 2)):
+                traced += [row[(mu, nu + 2), plus(e, square)] for (mu, nu), e in here]
+        self.heights = [3 * len(here) for here in legs[1:]]
+        self.register_buffer("traced", torch.tensor(traced, dtype=torch.int64), persistent=False)
+
+    def forward(self, density: Tensor) -> Tensor:
+        """Return the components, (legs, n)."""
+        parts = [density.t().contiguous()]
+        first = 0
+        for height in self.heights:
+            rows = parts[-1].index_select(0, self.traced[first : first + height])
+            parts.append(rows.view(3, -1, rows.shape[1]).sum(0))
+            first += height
+        return torch.cat(parts)
+
+
+class Products(nn.Module):
+    """`y_o = sum_t m_ot x_a(o,t) x_b(o,t)`: one gather for each factor, one product, one segmented sum.
+
+    Arguments:
+        sums: the terms (a, b, m) of each output.
+
+    Shapes: x (rows, n) -> (outputs, n).
+    """
+
+    def __init__(self, sums: list[Sum]) -> None:
+        super().__init__()
+        self.n_outputs = len(sums)
+        flat = [term for terms in sums for term in terms]
+        owner = [output for output, terms in enumerate(sums) for _ in terms]
+        self.register_buffer("first", torch.tensor([t[0] for t in flat], dtype=torch.int64), persistent=False)
+        self.register_buffer("second", torch.tensor([t[1] for t in flat], dtype=torch.int64), persistent=False)
+        self.register_buffer("times", torch.tensor([t[2] for t in flat], dtype=torch.float64), persistent=False)
+        self.register_buffer("owner", torch.tensor(owner, dtype=torch.int64), persistent=False)
+
+    def products(self, x: Tensor) -> Tensor:
+        """Return every product of two rows, (terms, n)."""
+        return x.index_select(0, self.first) * x.index_select(0, self.second)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the sums, (outputs, n)."""
+        return segment_sum(self.times.unsqueeze(1) * self.products(x), self.owner, self.n_outputs)
+
+    def fold(self, x: Tensor, theta: Tensor) -> Tensor:
+        """Return the sums times theta (outputs,), (n,)."""
+        return (theta.index_select(0, self.owner) * self.times) @ self.products(x)
+
+
+class Scalars(nn.Module):
+    """All scalars of the moments: (n, C) -> (n, F), or with weights `fold -> (n,)`, where features never exist."""
+
+    def __init__(self, level: int, max_factors: int) -> None:
+        super().__init__()
+        plan = tables(level, max_factors)
+        self.moments = Moments(plan.scalars)
+        self.pairs = Products(plan.pairs)
+        self.sums = Products([terms for _, terms in plan.sums])
+        self.n_channels, self.n_features = self.moments.n_channels, len(plan.scalars)
+        order = [i for i, _ in plan.direct] + [i for i, _ in plan.sums]
+        self.n_direct = len(plan.direct)
+        self.register_buffer("direct", torch.tensor([row for _, row in plan.direct]), persistent=False)
+        self.register_buffer("order", torch.tensor(order), persistent=False)
+        self.register_buffer("place", torch.argsort(torch.tensor(order)), persistent=False)
+
+    def rows(self, density: Tensor) -> Tensor:
+        """Return the components of moments and of pairs, (rows, n)."""
+        legs = self.moments(density)
+        return torch.cat([legs, self.pairs(legs)])
+
+    def forward(self, density: Tensor) -> Tensor:
+        """Return the scalars in the order of `contractions`, (n, F)."""
+        rows = self.rows(density)
+        found = torch.cat([rows.index_select(0, self.direct), self.sums(rows)])
+        return found.index_select(0, self.place).t()
+
+    def fold(self, density: Tensor, theta: Tensor) -> Tensor:
+        """Return the scalars times theta (F,), (n,)."""
+        rows = self.rows(density)
+        theta = theta.index_select(0, self.order)
+        direct = theta[: self.n_direct] @ rows.index_select(0, self.direct)
+        return direct + self.sums.fold(rows, theta[self.n_direct :])

@@ -1,0 +1,152 @@
+"""Moment tensors: all scalar contractions up to a level."""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from mdzoo.basis.contraction import contractions
+from mdzoo.basis.radial import chebyshev_rows
+from mdzoo.basis.spherical import monomials
+from mdzoo.descriptors.base import Descriptor
+from mdzoo.descriptors.expansion import surroundings
+from mdzoo.descriptors.moment_products import Scalars, ranks
+from mdzoo.graph import Graph
+from mdzoo.ops import Padding, pad
+
+
+class MTP(Descriptor):
+    r"""Contractions of moment tensors to scalars (Shapeev, DOI 10.1137/15M1054183).
+
+    With unit vectors u_ij and the nu-fold tensor product,
+
+        M_mu,nu  = sum_j f_mu(r_ij, s_i, s_j) u_ij (x) ... (x) u_ij
+        f_mu     = scaling * sum_beta c^beta_{mu s_i s_j} T_beta(xi) (r_cut - r)^2
+        features = all full contractions of products of up to `max_factors` moments with sum(2 + 4 mu + nu) <= level
+
+    with xi linear in r, from -1 at min_dist to 1 at r_cut; as in Gubaev et al., DOI 10.1016/j.commatsci.2018.09.031,
+    and MLIP, DOI 10.1063/5.0155887: 9 features at level 8, 29 at 12, 92 at 16, 288 at 20. Species enter through the
+    coefficients alone, so their number does not change F. The coefficients train with a loss; a linear fit takes them
+    as they stand, at first one Chebyshev polynomial for each mu, mixed with another by an angle that depends on the
+    species of the neighbour.
+
+    Arguments:
+        cutoff: r_cut, Angstrom.
+        n_species: number of elements.
+        level: even, from 2; a feature of a lower level comes before those of higher ones.
+        radial_size: number of Chebyshev polynomials.
+        min_dist: shortest distance expected, Angstrom; the polynomials grow fast below it.
+        scaling: a factor of all f_mu, Angstrom^-2.
+        max_factors: moments in one product, up to 4, where the published files stop.
+        trainable: whether the radial coefficients train.
+
+    Parameters: `radial_coefficients` (n_species, n_species, mu, beta), the first species that of the centre.
+    Shapes: density (n, C), the components of the two highest ranks of each mu; features (n, F).
+
+    Example:
+        >>> MTP(level=8).labels()[:3]
+        ['M00', 'M00 M00', 'M10']
+    """
+
+    def __init__(
+        self,
+        cutoff: float = 5.0,
+        n_species: int = 1,
+        level: int = 12,
+        radial_size: int = 8,
+        min_dist: float = 1.0,
+        scaling: float = 0.01,
+        max_factors: int = 4,
+        trainable: bool = True,
+    ) -> None:
+        super().__init__(cutoff, n_species)
+        check(int(level), int(max_factors), float(min_dist), self.cutoff)
+        self.level, self.max_factors = int(level), int(max_factors)
+        self.min_dist, self.scaling = float(min_dist), float(scaling)
+        self.smoothness = 1
+        self.ranks = ranks(contractions(self.level, self.max_factors))
+        self.register_buffer("columns", torch.tensor(columns(self.ranks)), persistent=False)
+        self.scalars = Scalars(self.level, self.max_factors)
+        self.n_channels, self.n_features = self.scalars.n_channels, self.scalars.n_features
+        self.radial_size = int(radial_size)
+        start = first_coefficients(self.n_species, len(self.ranks), self.radial_size)
+        self.radial_coefficients = nn.Parameter(start, requires_grad=bool(trainable))
+
+    def density(self, graph: Graph) -> Tensor:
+        """Return the components of the highest moments, (n, C), by (monomials x neighbours) @ (neighbours x mu)."""
+        around = surroundings(graph, 2.0 * self.cutoff)
+        n, width = around.layout.n, around.layout.width
+        f = self.radial(around.r, graph, around.layout).view(-1, n, width)
+        powers = torch.stack(monomials(around.x, around.y, around.z, self.ranks[0])).view(-1, n, width)
+        moments = powers.transpose(0, 1) @ f.permute(1, 2, 0)
+        return moments.transpose(1, 2).flatten(1).index_select(1, self.columns)
+
+    def radial(self, r: Tensor, graph: Graph, layout: Padding) -> Tensor:
+        """Return f_mu at the places of the table, (mu, n * J)."""
+        r = torch.clamp(r, max=self.cutoff)
+        xi = (2.0 * r - (self.min_dist + self.cutoff)) / (self.cutoff - self.min_dist)
+        basis = chebyshev_rows(xi, self.scaling * (self.cutoff - r) ** 2, self.radial_size - 1)
+        coefficients = self.radial_coefficients.flatten(0, 1)
+        if self.n_species == 1:
+            return coefficients[0] @ basis
+        kinds = graph.species[graph.centers] * self.n_species + graph.species[graph.neighbors]
+        kinds = pad(kinds, layout, torch.zeros_like(layout.slots[0]))
+        order = torch.argsort(kinds)
+        counts: list[int] = torch.bincount(kinds, minlength=coefficients.shape[0]).tolist()
+        sorted_rows = [c @ b for c, b in zip(coefficients, basis.index_select(1, order).split(counts, 1))]  # noqa: B905
+        return torch.cat(sorted_rows, 1).index_select(1, torch.argsort(order))
+
+    def contract(self, density: Tensor) -> Tensor:
+        """Return the features, (n, F), of the density (n, C)."""
+        return self.scalars(density)
+
+    def contract_with(self, density: Tensor, theta: Tensor) -> Tensor:
+        """Return `B(A) @ theta`, (n,): the weights act on the products, and the features are never formed."""
+        return self.scalars.fold(density, theta)
+
+    def labels(self) -> list[str]:
+        """Return names such as `M00` (mu, nu) and `M01 M01 M02 (0,1,1)`, bonds in the order 12, 13, 23."""
+        out: list[str] = []
+        for moments, bonds in contractions(self.level, self.max_factors):
+            name = " ".join(f"M{mu}{nu}" for mu, nu in moments)
+            out.append(f"{name} ({','.join(map(str, bonds))})" if any(bonds) else name)
+        return out
+
+
+def columns(tops: list[int]) -> list[int]:
+    """Return where the two highest ranks of each mu stand among all monomials up to the highest rank, mu by mu."""
+    first = [rank * (rank + 1) * (rank + 2) // 6 for rank in range(max(tops) + 2)]  # of lower degrees there are so many
+    out: list[int] = []
+    for mu, top in enumerate(tops):
+        start = mu * first[-1]
+        out += range(start + first[top], start + first[top + 1])
+        out += range(start + first[max(top - 1, 0)], start + first[top])
+    return out
+
+
+def first_coefficients(n_species: int, n_radial: int, size: int) -> Tensor:
+    """Return coefficients that tell neighbours of different species apart, (n_species, n_species, mu, beta)."""
+    if size < n_radial + (n_species > 1):
+        raise ValueError(
+            f"`radial_size` must be at least {n_radial + (n_species > 1)} (one for each mu of the level, one more with "
+            f"several species), got {size}; 8 is common"
+        )
+    out = torch.zeros(n_species, n_species, n_radial, size, dtype=torch.float64)
+    for neighbor in range(n_species):
+        angle = math.pi * neighbor / n_species
+        for mu in range(n_radial):
+            out[:, neighbor, mu, mu] = math.cos(angle)
+            out[:, neighbor, mu, (mu + n_radial) % size] += math.sin(angle)
+    return out
+
+
+def check(level: int, max_factors: int, min_dist: float, cutoff: float) -> None:
+    """Raise a ValueError for arguments that make no moments."""
+    if level < 2 or level % 2 or level > 28:
+        raise ValueError(f"`level` must be even and within 2..28, got {level}; 8 to 20 are common")
+    if max_factors not in (1, 2, 3, 4):
+        raise ValueError(f"`max_factors` must be 1, 2, 3 or 4, got {max_factors}; the published files have 4")
+    if not 0.0 <= min_dist < cutoff:
+        raise ValueError(
+            f"`min_dist` must be within [0, cutoff={cutoff}) (Angstrom), got {min_dist}; give the shortest distance"
+        )

@@ -1,0 +1,1 @@
+"""Parameter files of other codes, written from a potential that they can express."""
