@@ -85,6 +85,8 @@ ZOO: dict[str, Entry] = {
     "ACE chebyshev 5": ace("chebyshev", 5, K=1, L=2),
     "ACE agnesi 3": ace("agnesi", 3, K=3, L=2, r0=2),
     "ACE chebyshev_power 3, two species": ace("chebyshev_power", 3, n_species=2, K=2, L=1, stretch=2.5),
+    "ACE agnesi 3": ace("agnesi", 3, K=3, L=2, r0=2),
+    "ACE chebyshev_power 3, two species": ace("chebyshev_power", 3, n_species=2, K=2, L=1, stretch=2.5),
     "ACE bessel 4, two species": ace("bessel", 4, n_species=2, K=2, L=1),
     "ACE chebyshev 5 by degree, two species": ace("chebyshev", 5, n_species=2, K=3, L=3, degree=[4, 4, 3, 2]),
     "ACSF": acsf(g4=[[0.1, 1, 1], [0.1, 4, -1]], g5=[[0.1, 2.5, -1]]),

@@ -18,7 +18,8 @@ from torch import Tensor, nn
 from mdzoo.basis.cutoff import polynomial_cutoff
 
 Function = Callable[[np.ndarray], np.ndarray]
-FAMILIES = ("bessel", "bessel2", "chebyshev")
+FAMILIES = ("bessel", "bessel2", "chebyshev", "chebyshev_power", "agnesi")
+POLYNOMIALS = FAMILIES[2:]  # of a transformed distance, the same for every l
 
 
 def bessel_zeros(kind: Callable[..., np.ndarray], l_max: int, k_max: int) -> np.ndarray:
@@ -80,34 +81,53 @@ def chebyshev_rows(u: Tensor, weight: Tensor, degree: int) -> Tensor:
 class Radial(nn.Module):
     """Radial functions `g_kl(r) f(r)` with a smooth cutoff f; zero at and beyond the cutoff.
 
-    `chebyshev` is `g_k = T_k(xi)`, k = 0..K-1, with `xi = 1 - 2 (e^(s (1 - x)) - 1) / (e^s - 1)` of x = r / cutoff,
-    finer at short distances for s > 0 (Drautz, DOI 10.1103/PhysRevB.99.014104, eq. 24); s = 0 is linear in r.
+    Three families are Chebyshev polynomials `g_k = T_k(xi)`, k = 0..K-1, of a transform xi of x = r / cutoff to
+    [-1, 1], the same for every l:
+
+        chebyshev        xi = 1 - 2 (e^(s (1 - x)) - 1) / (e^s - 1), finer at short distances for s > 0 (Drautz,
+                         DOI 10.1103/PhysRevB.99.014104, eq. 24); s = 0 is linear in r
+        chebyshev_power  xi = 1 - 2 (1 - x)^s, s >= 1 (Bochkarev et al., DOI 10.1103/PhysRevMaterials.6.013804)
+        agnesi           xi linear in y = 1 / (1 + a t^4 / (1 + t^2)), t = r / r0, a = 10/13, which is steepest at r0
+                         (Witt et al., DOI 10.1063/5.0158783, with p = 2 and q = 4)
 
     Arguments:
         family: `bessel` (spherical Bessel functions of the first kind, orthonormal), `bessel2` (second kind, the form
             of the slides; singular as r -> 0, like r^-(l+1): only with a repulsive term that keeps atoms apart), or
-            `chebyshev` (the same functions for every l, which is fastest).
+            one of the above, which are fastest.
         cutoff: Angstrom.
         k_max: K, number of functions for each l.
         l_max: L.
         smoothness: continuous derivatives at the cutoff.
-        stretch: s, of the distance of `chebyshev`.
+        stretch: s, of the transforms of `chebyshev` and `chebyshev_power`.
+        r0: Angstrom, of `agnesi`: about the distance of nearest neighbours.
 
     Shapes: r (E,) -> (blocks, K, E), blocks = L + 1 where the functions depend on l, else 1.
     """
 
     def __init__(
-        self, family: str, cutoff: float, k_max: int, l_max: int, smoothness: int = 2, stretch: float = 3.0
+        self,
+        family: str,
+        cutoff: float,
+        k_max: int,
+        l_max: int,
+        smoothness: int = 2,
+        stretch: float = 3.0,
+        r0: float = 2.5,
     ) -> None:
         super().__init__()
         if family not in FAMILIES:
             raise ValueError(f"`radial` must be one of {list(FAMILIES)}, got {family!r}; see mdzoo.basis.radial.Radial")
         self.family = family
         self.cutoff, self.k_max = float(cutoff), int(k_max)
-        self.smoothness, self.stretch = int(smoothness), float(stretch)
-        self.blocks = 1 if family == "chebyshev" else int(l_max) + 1
+        self.smoothness, self.stretch, self.r0 = int(smoothness), float(stretch), float(r0)
+        if family == "chebyshev_power" and self.stretch < 1.0:
+            raise ValueError(f"`stretch` must be at least 1 for chebyshev_power, got {stretch}; 1 is linear in r")
+        if not self.r0 > 0.0:
+            raise ValueError(f"`r0` must be positive (Angstrom), got {r0}; give the distance of nearest neighbours")
+        self.polynomial = family in POLYNOMIALS
+        self.blocks = 1 if self.polynomial else int(l_max) + 1
         matrix = torch.eye(self.k_max, dtype=torch.float64)
-        if family != "chebyshev":
+        if not self.polynomial:
             functions = bessel_functions if family == "bessel" else bessel2_functions
             matrix = torch.as_tensor(series(functions(self.cutoff, int(l_max), self.k_max)).T.copy())
         self.register_buffer("coefficients", matrix, persistent=False)
@@ -116,7 +136,7 @@ class Radial(nn.Module):
         """Return the functions at the distances r, (blocks, K, E)."""
         x = torch.clamp(r / self.cutoff, max=1.0)
         envelope = polynomial_cutoff(x, self.smoothness)
-        if self.family == "chebyshev":
+        if self.polynomial:
             return chebyshev_rows(self.transform(x), envelope, self.k_max - 1).unsqueeze(0)
         rows = self.coefficients @ chebyshev_rows(2.0 * x - 1.0, envelope, self.coefficients.shape[1] - 1)
         rows = rows.view(self.blocks, self.k_max, -1)
@@ -127,6 +147,14 @@ class Radial(nn.Module):
 
     def transform(self, x: Tensor) -> Tensor:
         """Return xi(x) in [-1, 1], of the shape of x."""
+        if self.family == "agnesi":
+            far = self.cutoff / self.r0
+            end = 1.0 / (1.0 + 10.0 / 13.0 * far**4 / (1.0 + far**2))
+            square = (x * far) ** 2
+            y = 1.0 / (1.0 + 10.0 / 13.0 * square * square / (1.0 + square))
+            return 1.0 - 2.0 * (y - end) / (1.0 - end)
+        if self.family == "chebyshev_power":
+            return 1.0 - 2.0 * torch.clamp(1.0 - x, min=1e-9) ** self.stretch
         if self.stretch == 0.0:
             return 2.0 * x - 1.0
         return 1.0 - 2.0 / math.expm1(self.stretch) * torch.expm1(self.stretch * (1.0 - x))

@@ -37,7 +37,8 @@ class ACE(Descriptor):
         l_weight: of l in the degree.
         radial: a family of `mdzoo.basis.radial.Radial`; `chebyshev` is fastest.
         smoothness: continuous derivatives at the cutoff.
-        stretch: of the distance, see `Radial`.
+        stretch: s of the transformed distance, see `Radial`.
+        r0: Angstrom, of `agnesi`: about the distance of nearest neighbours.
 
     Shapes: density (n, species * K * (L + 1)^2), lm inner; features (n, F) in the order of `labels()`.
     """
@@ -54,6 +55,7 @@ class ACE(Descriptor):
         radial: str = "chebyshev",
         smoothness: int = 2,
         stretch: float = 3.0,
+        r0: float = 2.5,
     ) -> None:
         super().__init__(cutoff, n_species)
         if body_order not in (2, 3, 4, 5):
@@ -68,7 +70,7 @@ class ACE(Descriptor):
         found = functions(self.n_species, max(ks), limits)
         self.k_max, self.l_max = max(ks), max(order for function in found for _, order in function.factors)
         self.n_channels = (self.l_max + 1) ** 2 * self.n_species * self.k_max
-        self.radial = Radial(radial, self.cutoff, self.k_max, self.l_max, self.smoothness, stretch)
+        self.radial = Radial(radial, self.cutoff, self.k_max, self.l_max, self.smoothness, stretch, r0)
         self.harmonics = SphericalHarmonics(self.l_max)
         self.parts = torch.nn.ModuleList([SymmetricProducts(self.n_species, self.k_max, self.l_max, found)])
         self.n_features = len(found)

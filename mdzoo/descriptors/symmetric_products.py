@@ -15,6 +15,7 @@ from mdzoo.basis.symmetric_coupling import coupling
 from mdzoo.descriptors.invariant_functions import Function
 from mdzoo.descriptors.invariants import Share
 from mdzoo.descriptors.product_plan import Group, Plan, plan
+from mdzoo.descriptors.product_slopes import slopes
 
 
 class Pairs(nn.Module):
@@ -135,6 +136,11 @@ class SymmetricProducts(nn.Module):
                 found = found + (middle * (blocks[2 * b + 2].view(q - c, q - c) @ middle)).sum(0)
             out = out + found.view(2 * self.orders[b] + 1, -1).sum(0)
         return out
+
+    @torch.jit.unused
+    def slopes(self, density: Tensor) -> Tensor:
+        """Return the derivatives of the features by the channels of the density, (n, C * lm, F)."""
+        return slopes(self, density)
 
     def labels(self) -> list[str]:
         """Return names such as `B3[k1=1,l1=2,k2=1,l2=1,k3=2,l3=1]`; k is species.k with several species."""

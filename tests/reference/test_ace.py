@@ -169,12 +169,47 @@ def test_folded_weights_give_the_features_times_the_weights(n_species, radial):
     torch.testing.assert_close(ace.contract_with(density_rows, theta), expected, rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.parametrize("arguments", [{"K": 2, "L": 2}, {"n_species": 2, "K": 3, "L": 3, "degree": [4, 5, 5, 4]}])
+def test_slopes_are_the_derivatives_of_the_features(arguments):
+    ace = ACE(CUTOFF, body_order=5, **arguments)
+    rows = torch.randn(2, ace.n_channels, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    found = ace.parts[0].slopes(rows)
+    expected = torch.stack([torch.func.jacrev(lambda a: ace.contract(a.unsqueeze(0))[0])(row) for row in rows])
+    torch.testing.assert_close(found.transpose(1, 2), expected, rtol=1e-12, atol=1e-12)
+
+
 @pytest.mark.parametrize(("l1", "l2", "order"), [(1, 1, 1), (1, 2, 2), (2, 2, 3), (3, 2, 2), (2, 2, 4)])
 def test_couplings_of_either_parity_are_those_of_e3nn(l1, l2, order):
     o3 = pytest.importorskip("e3nn.o3", reason="e3nn is not installed")
     expected = o3.wigner_3j(l1, l2, order, dtype=torch.float64).numpy()
     found = coupling(l1, l2, order) / np.sqrt(2 * order + 1)
     np.testing.assert_allclose(found, np.sign(np.sum(found * expected)) * expected, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("family", "options", "xi"),
+    [
+        ("chebyshev", {"stretch": 0.0}, lambda r: 2.0 * r / CUTOFF - 1.0),
+        ("chebyshev_power", {"stretch": 2.0}, lambda r: 1.0 - 2.0 * (1.0 - r / CUTOFF) ** 2),
+        ("agnesi", {"r0": 1.7}, lambda r: agnesi(r, 1.7)),
+    ],
+)
+def test_radial_functions_are_chebyshev_polynomials_of_the_transform(family, options, xi):
+    r = np.linspace(0.1, CUTOFF, 40)
+    found = ACE(CUTOFF, K=4, radial=family, **options).radial(torch.tensor(r))[0].numpy()
+    expected = np.cos(np.outer(np.arange(4), np.arccos(np.clip(xi(r), -1.0, 1.0)))) * (1.0 - (r / CUTOFF) ** 2) ** 3
+    np.testing.assert_allclose(found, expected, atol=1e-12)
+
+
+def agnesi(r, r0):
+    """Runs from -1 at r = 0 to 1 at the cutoff."""
+    y = lambda t: 1.0 / (1.0 + 10.0 / 13.0 * t**4 / (1.0 + t**2))  # noqa: E731
+    return 1.0 - 2.0 * (y(r / r0) - y(CUTOFF / r0)) / (1.0 - y(CUTOFF / r0))
+
+
+def test_agnesi_is_steepest_at_r0():
+    r = np.linspace(0.5, 3.5, 3001)
+    assert r[np.argmax(np.gradient(agnesi(r, 1.7), r))] == pytest.approx(1.7, abs=2e-3)
 
 
 def test_equal_factors_leave_fewer_couplings():
@@ -206,6 +241,8 @@ def test_sizes_by_body_order_and_degree():
         ({"L": -1}, r"`L` must be .* each at least 0, got -1"),
         ({"degree": [4]}, r"`degree` must be one number or 3"),
         ({"l_weight": 0}, r"`l_weight` must be positive, got 0; 1 counts l like k"),
+        ({"radial": "chebyshev_power", "stretch": 0.5}, r"`stretch` must be at least 1 for chebyshev_power, got 0.5"),
+        ({"radial": "agnesi", "r0": 0}, r"`r0` must be positive \(Angstrom\), got 0; give the distance"),
         ({"radial": "gauss"}, r"`radial` must be one of .*, got 'gauss'"),
         ({"cutoff": 0}, r"`cutoff` must be positive \(Angstrom\), got 0"),
     ],
