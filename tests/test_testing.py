@@ -11,7 +11,9 @@ from mdzoo.testing import (
     SKIN,
     check_batch,
     check_blocks,
+    check_crowded,
     check_double_backward,
+    check_extensive,
     check_gradients,
     check_isolated,
     check_permutation,
@@ -98,6 +100,13 @@ class Forgetful(Edgewise):
         return x * self.depth.detach()
 
 
+class Polar(Edgewise):
+    """Has a spherical coordinate that does not exist on the z axis."""
+
+    def factor(self, graph: Graph, x: Tensor) -> Tensor:
+        return 1.0 + graph.vectors[:, 0] / torch.linalg.vector_norm(graph.vectors[:, :2], dim=1) * 1e-3
+
+
 class Unscriptable(Edgewise):
     def factor(self, graph: Graph, x: Tensor) -> Tensor:
         return x * float(torch.tensor([1.0]).numpy()[0])
@@ -111,6 +120,8 @@ def test_an_honest_potential_passes():
         check(honest, GRAPH)
     check_batch(honest, graphs(1, 4.3))
     check_smooth(honest)
+    check_crowded(honest)
+    check_extensive(honest, graphs(1, 4.3)[0])
 
 
 @pytest.mark.parametrize(
@@ -133,6 +144,16 @@ def test_a_broken_promise_is_refused(check, broken, message):
 
 def test_handedness_is_not_orientation():
     check_rotation(Handed(), GRAPH)
+
+
+def test_numbers_that_are_not_finite_are_refused():
+    with pytest.raises(AssertionError, match="energies of two atoms: not finite"):
+        check_crowded(Polar())
+
+
+def test_an_energy_that_does_not_grow_with_the_structure_is_refused():
+    with pytest.raises(AssertionError, match="energies of a doubled cell: deviates"):
+        check_extensive(Crowded(), graphs(1, 4.3)[0])
 
 
 def test_structures_that_see_each_other_are_refused():
