@@ -3,8 +3,11 @@
 from mdzoo.descriptors.ace import ACE
 from mdzoo.descriptors.acsf import ACSF
 from mdzoo.descriptors.base import Descriptor
+from mdzoo.descriptors.concatenate import Concatenate
 from mdzoo.descriptors.mtp import MTP
+from mdzoo.descriptors.projection import Projection
+from mdzoo.descriptors.select import Select
 from mdzoo.descriptors.so3 import SO3
 from mdzoo.descriptors.so4 import SO4
 
-__all__ = ["ACE", "ACSF", "MTP", "SO3", "SO4", "Descriptor"]
+__all__ = ["ACE", "ACSF", "MTP", "SO3", "SO4", "Concatenate", "Descriptor", "Projection", "Select"]

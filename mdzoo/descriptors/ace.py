@@ -9,8 +9,9 @@ from torch import Tensor
 from mdzoo.basis.radial import Radial
 from mdzoo.basis.spherical import SphericalHarmonics
 from mdzoo.descriptors.base import Descriptor
-from mdzoo.descriptors.expansion import by_species, expand, surroundings
+from mdzoo.descriptors.expansion import expand, surroundings
 from mdzoo.descriptors.invariant_functions import Limits, functions
+from mdzoo.descriptors.species_channels import SpeciesChannels
 from mdzoo.descriptors.symmetric_products import SymmetricProducts
 from mdzoo.graph import Graph
 
@@ -39,6 +40,7 @@ class ACE(Descriptor):
         smoothness: continuous derivatives at the cutoff.
         stretch: s of the transformed distance, see `Radial`.
         r0: Angstrom, of `agnesi`: about the distance of nearest neighbours.
+        species_channels: channels that all species share, see `SpeciesChannels`; null gives each species its own.
 
     Shapes: density (n, species * K * (L + 1)^2), lm inner; features (n, F) in the order of `labels()`.
     """
@@ -56,6 +58,7 @@ class ACE(Descriptor):
         smoothness: int = 2,
         stretch: float = 3.0,
         r0: float = 2.5,
+        species_channels: int | None = None,
     ) -> None:
         super().__init__(cutoff, n_species)
         if body_order not in (2, 3, 4, 5):
@@ -67,18 +70,20 @@ class ACE(Descriptor):
             raise ValueError(f"`l_weight` must be positive, got {l_weight}; 1 counts l like k")
         self.smoothness = int(smoothness)
         limits = [Limits(k, l, d, float(l_weight)) for k, l, d in zip(ks, ls, degrees, strict=True)]  # noqa: E741
-        found = functions(self.n_species, max(ks), limits)
+        self.channels = SpeciesChannels(self.n_species, species_channels)
+        n_channels = self.channels.n_channels
+        found = functions(n_channels, max(ks), limits)
         self.k_max, self.l_max = max(ks), max(order for function in found for _, order in function.factors)
-        self.n_channels = (self.l_max + 1) ** 2 * self.n_species * self.k_max
+        self.n_channels = (self.l_max + 1) ** 2 * n_channels * self.k_max
         self.radial = Radial(radial, self.cutoff, self.k_max, self.l_max, self.smoothness, stretch, r0)
         self.harmonics = SphericalHarmonics(self.l_max)
-        self.parts = torch.nn.ModuleList([SymmetricProducts(self.n_species, self.k_max, self.l_max, found)])
+        self.parts = torch.nn.ModuleList([SymmetricProducts(n_channels, self.k_max, self.l_max, found)])
         self.n_features = len(found)
 
     def density(self, graph: Graph) -> Tensor:
         """Return a_iklm, (n, C): for each atom the product (k x neighbours) @ (neighbours x lm), one batch for all."""
         around = surroundings(graph, 2.0 * self.cutoff)
-        radial = by_species(self.radial(around.r), graph, around.layout, self.n_species)
+        radial = self.channels(self.radial(around.r), graph, around.layout)
         harmonics = self.harmonics(around.x, around.y, around.z)
         return torch.cat(expand(radial, harmonics, around.layout), 2).flatten(1)
 

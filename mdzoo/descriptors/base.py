@@ -67,5 +67,8 @@ class Descriptor(nn.Module):
 
     def isolated(self, like: Tensor) -> Tensor:
         """Return the features of an atom without neighbours, one row for each species, in the dtype of `like`."""
-        zero = torch.zeros([self.n_species, self.n_channels], dtype=like.dtype, device=like.device)
-        return self.contract(zero)
+        return self.contract(self.empty(like))
+
+    def empty(self, like: Tensor) -> Tensor:
+        """Return the density of an atom without neighbours, one row for each species; by default zero."""
+        return torch.zeros([self.n_species, self.n_channels], dtype=like.dtype, device=like.device)

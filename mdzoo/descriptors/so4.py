@@ -181,12 +181,12 @@ class SO4(Descriptor):
         rho, zero = self.whole(density)
         return self.products(rho) - zero
 
-    def isolated(self, like: Tensor) -> Tensor:
-        """Return the features of an atom without neighbours, one row for each species, in the dtype of `like`."""
+    def empty(self, like: Tensor) -> Tensor:
+        """Return the density of an atom without neighbours, one row for each species, in the dtype of `like`."""
         zero = torch.zeros([self.n_species, self.n_channels], dtype=like.dtype, device=like.device)
         if self.tells_kind:
             zero[:, -self.n_species :] = torch.eye(self.n_species, dtype=like.dtype, device=like.device)
-        return self.contract(zero)
+        return zero
 
     def labels(self) -> list[str]:
         """Return names such as `B[2j1=2,2j2=2,2j=4]`, with the species in front where `chem` asks for them."""

@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from mdzoo.descriptors import Descriptor
-from mdzoo.fit.blocks import BYTES, Piece, density_rows, piece, vector_slopes, whole
+from mdzoo.fit.blocks import BYTES, Piece, density_rows, vector_slopes, whole
+from mdzoo.fit.pieces import feature_pieces
 from mdzoo.graph import Graph, within
 from mdzoo.ops import segment_sum
 from mdzoo.potentials import DescriptorPotential, ForceField, Potential, SumPotential
@@ -135,17 +135,6 @@ def pieces_of(part: DescriptorPotential, like: Tensor) -> list[Piece]:
         return feature_pieces(descriptor, like)
     width = n_parameters(part)
     return [whole(lambda a, s: regressor.phi(descriptor.contract(a), s), descriptor.n_channels, width, like)]
-
-
-def feature_pieces(descriptor: Descriptor, like: Tensor) -> list[Piece]:
-    """Return the features of a descriptor with a density, piece by piece.
-
-    A descriptor that concatenates `parts` (modules, each a polynomial of the density) has one piece for each of them.
-    """
-    parts: Any = getattr(descriptor, "parts", None)
-    if parts is None:
-        return [whole(lambda a, s: descriptor.contract(a), descriptor.n_channels, descriptor.n_features, like)]
-    return [piece(module, descriptor.n_channels, like) for module in parts]
 
 
 def forward_rows(part: DescriptorPotential, graph: Graph, max_bytes: int) -> tuple[Tensor, Tensor]:

@@ -22,6 +22,7 @@ from mdzoo.fit.least_squares import LeastSquares
 from mdzoo.fit.lightning import GradientFit
 from mdzoo.fit.loggers import log_file, loggers
 from mdzoo.fit.loss import targets
+from mdzoo.fit.principal import project_features
 from mdzoo.fit.prior import stiffness_of
 from mdzoo.fit.projection import optimise_empirical
 from mdzoo.fit.settings import LeastSquaresSettings, SgdSettings, settings_from
@@ -82,6 +83,7 @@ def fit(
             warnings.filterwarnings("ignore", message)
         datamodule.cutoff = max(force_field.cutoff, 1e-6)
         datamodule.setup("fit")
+        project_features(force_field, datamodule.train_set)
         log.info("fit: %s, %d parameters that train, data %s", chosen, n_trained(force_field), datamodule.content_hash)
         found = loggers(run_dir, wandb, config={**(config or {}), "data_hash": datamodule.content_hash})
         run = Run(run_dir, found, progress)

@@ -1,6 +1,6 @@
 """Which energy has each atom?"""
 
-from mdzoo.descriptors import ACE, ACSF, MTP, SO3, SO4
+from mdzoo.descriptors import ACE, ACSF, MTP, SO3, SO4, Concatenate, Projection, Select
 from mdzoo.potentials.atomic_energies import AtomicEnergies
 from mdzoo.potentials.base import PairPotential, Potential
 from mdzoo.potentials.descriptor_potential import DescriptorPotential
@@ -31,9 +31,12 @@ register(
     ACSF,
     ACE,
     AtomicEnergies,
+    Concatenate,
     DescriptorPotential,
     Ensemble,
     LennardJones,
+    Projection,
+    Select,
     SumPotential,
     ZBL,
     SO3,

@@ -39,8 +39,18 @@ def assemble(
 
 
 def filled(table: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, Any]:
-    """Return `table` with those of `known` that its constructor takes and it leaves out."""
+    """Return `table` with those of `known` that its constructor takes and it leaves out, and so for tables inside."""
     if "name" not in table:
         raise ValueError(f"`name` must stand in every table of a member, got {dict(table)}; name its class")
     takes = arguments(table["name"])
-    return {**{key: value for key, value in known.items() if key in takes}, **table}
+    inner = {key: filled_inside(value, known) for key, value in table.items()}
+    return {**{key: value for key, value in known.items() if key in takes}, **inner}
+
+
+def filled_inside(value: Any, known: Mapping[str, Any]) -> Any:
+    """Return a value of a table, filled in where it is a table of a member or a list of such."""
+    if isinstance(value, Mapping) and "name" in value:
+        return filled(value, known)
+    if isinstance(value, list | tuple):
+        return [filled_inside(item, known) for item in value]
+    return value

@@ -1,0 +1,109 @@
+"""Several descriptors as one."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from mdzoo.descriptors.base import Descriptor
+from mdzoo.graph import Graph, within
+
+
+class Concatenate(Descriptor):
+    """The features of several descriptors, one behind the other: `B_i = (B_i^1, B_i^2, ...)`.
+
+    Each sees the edges within its own cutoff. Densities stand one behind the other too, so weights are folded by each
+    descriptor as it knows best; where one has no density, the whole has none.
+
+    Arguments:
+        descriptors: two or more descriptors of the same species.
+
+    Shapes: density (n, sum of C), features (n, sum of F); labels have the name and number of their descriptor in front.
+
+    Example:
+        >>> from mdzoo.descriptors import ACE, SO3
+        >>> Concatenate([SO3(5.0, K=2, L=1), ACE(4.0, K=2, L=1, body_order=2)]).labels()[-2:]
+        ['ACE2.B1[k1=1,l1=0]', 'ACE2.B1[k1=2,l1=0]']
+    """
+
+    __constants__ = ["has_density"]
+
+    def __init__(self, descriptors: Sequence[Descriptor]) -> None:
+        members = list(descriptors)
+        if len(members) < 2 or len({d.n_species for d in members}) != 1:
+            raise ValueError(
+                "`descriptors` must be two or more of the same number of species, got "
+                f"{[f'{type(d).__name__}(n_species={d.n_species})' for d in members]}; give each the same element table"
+            )
+        super().__init__(max(d.cutoff for d in members), members[0].n_species)
+        self.descriptors = nn.ModuleList(members)
+        self.smoothness = min(d.smoothness for d in members)
+        self.has_density = all(d.has_density for d in members)
+        self.n_features = sum(d.n_features for d in members)
+        self.channel_counts = [d.n_channels for d in members]
+        self.n_channels = sum(self.channel_counts)
+
+    def density(self, graph: Graph) -> Tensor:
+        """Return the densities of all, (n, C)."""
+        n = 0 if graph.centers.numel() == 0 else int(graph.centers[-1]) + 1
+        species = graph.species[:n]
+        parts: list[Tensor] = []
+        for descriptor in self.descriptors:
+            rows = descriptor.empty(graph.vectors)[species]
+            near = within(graph, descriptor.cutoff)
+            if near.centers.numel() > 0:
+                found = descriptor.density(near)
+                rows = torch.cat([found, rows[found.shape[0] :]])
+            parts.append(rows)
+        return torch.cat(parts, 1)
+
+    def contract(self, density: Tensor) -> Tensor:
+        """Return the features, (n, F), of the density (n, C)."""
+        parts: list[Tensor] = []
+        shares = density.split(self.channel_counts, 1)
+        for number, descriptor in enumerate(self.descriptors):
+            parts.append(descriptor.contract(shares[number]))
+        return torch.cat(parts, 1)
+
+    def contract_with(self, density: Tensor, theta: Tensor) -> Tensor:
+        """Return `B(A) @ theta`, (n,), each descriptor with its own weights."""
+        out = torch.zeros_like(density[:, 0])
+        first = 0
+        shares = density.split(self.channel_counts, 1)
+        for number, descriptor in enumerate(self.descriptors):
+            out = out + descriptor.contract_with(shares[number], theta[first : first + descriptor.n_features])
+            first += descriptor.n_features
+        return out
+
+    def forward(self, graph: Graph) -> Tensor:
+        """Return the features, (n, F)."""
+        n = 0 if graph.centers.numel() == 0 else int(graph.centers[-1]) + 1
+        species = graph.species[:n]
+        parts: list[Tensor] = []
+        for descriptor in self.descriptors:
+            rows = descriptor.isolated(graph.vectors)[species]
+            near = within(graph, descriptor.cutoff)
+            if near.centers.numel() > 0:
+                found = descriptor(near)
+                rows = torch.cat([found, rows[found.shape[0] :]])
+            parts.append(rows)
+        return torch.cat(parts, 1)
+
+    def empty(self, like: Tensor) -> Tensor:
+        """Return the density of an atom without neighbours, one row for each species."""
+        parts: list[Tensor] = []
+        for descriptor in self.descriptors:
+            parts.append(descriptor.empty(like))
+        return torch.cat(parts, 1)
+
+    def isolated(self, like: Tensor) -> Tensor:
+        """Return the features of an atom without neighbours, one row for each species, in the dtype of `like`."""
+        parts: list[Tensor] = []
+        for descriptor in self.descriptors:
+            parts.append(descriptor.isolated(like))
+        return torch.cat(parts, 1)
+
+    def labels(self) -> list[str]:
+        """Return the labels of all, with the name and the number of their descriptor in front."""
+        named = [(f"{type(d).__name__}{i}", d) for i, d in enumerate(self.descriptors, 1)]
+        return [f"{name}.{label}" for name, d in named for label in d.labels()]
