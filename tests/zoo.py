@@ -81,6 +81,11 @@ NEAR = {**SMALL, "cutoff": 3, "K": 1}
 BISPECTRUM2 = {**TWO, "L": 2, "body_order": 4}
 MIXED = {"name": "ACE", "cutoff": 4, "K": 2, "L": 1, "n_species": 2, "species_channels": 1}
 
+def soap(n_species: int = 1, **options) -> Entry:
+    table = {"name": "Soap", "r_cut": 3, "n_max": 2, "l_max": 2, "sigma": 0.5, "n_species": n_species, **options}
+    return Entry(learnt(table, LINEAR), n_species)
+
+
 ZOO: dict[str, Entry] = {
     "AtomicEnergies": Entry(ENERGIES, 2),
     "LennardJones": Entry(LJ),
@@ -113,6 +118,11 @@ ZOO: dict[str, Entry] = {
     "Concatenate without density": combined("Concatenate", descriptors=[NEAR, acsf().table["descriptor"]]),
     "Select, two species": combined("Select", 2, descriptor=BISPECTRUM2, include=["b*"], exclude=["*l=0*"]),
     "Projection, two species": combined("Projection", 2, descriptor=MIXED, n_components=5),
+    "Soap": soap(),
+    "Soap polynomial, two species": soap(2, rbf="polynomial", n_max=1, smoothness=3),
+    "Soap mu1nu1, two species": soap(2, compression="mu1nu1", l_max=1, central_weight=0),
+    "Soap mu2, two species": soap(2, compression="mu2", cutoff=4, width=2),
+    "Soap crossover, two species": soap(2, compression="crossover", species_weights=[1, 2], smoothness=-1),
     "MLP": Entry(learnt(SMALL, {**MLP2, "activation": "tanh"})),
     "MLP, two species": Entry(learnt(TWO, MLP2), 2),
     "MLP, shared, without linear term": Entry(learnt(TWO, {**MLP2, "shared": True, "linear": False}), 2),

@@ -24,3 +24,24 @@ def tanh_cutoff(x: Tensor) -> Tensor:
     """Return `tanh^3(1 - x)` below x = 1 and 0 beyond; two continuous derivatives at 1."""
     inside = torch.tanh(torch.clamp(1.0 - x, min=0.0))
     return inside * inside * inside
+
+
+def smoothstep(x: Tensor, smoothness: int) -> Tensor:
+    """Return the polynomial from 0 at x = 0 to 1 at x = 1 that has `smoothness` continuous derivatives at both."""
+    x = torch.clamp(x, min=0.0, max=1.0)
+    out, term = torch.ones_like(x), torch.ones_like(x)
+    for k in range(1, smoothness + 1):  # x^(n+1) sum_k C(n + k, k) (1 - x)^k
+        term = term * (1.0 - x) * ((smoothness + k) / k)
+        out = out + term
+    for _ in range(smoothness + 1):
+        out = out * x
+    return out
+
+
+def exponential_cutoff(x: Tensor) -> Tensor:
+    """Return `exp(1 - 1 / sqrt((1 - x^3)^2 + 1e-6))` below x = 1 and 0 beyond; the step at 1 is e^-999, none at all.
+
+    For x = (r - r_in) / (r_cut - r_in), which may be negative (Nguyen, Rohskopf, DOI 10.1016/j.jcp.2023.112030).
+    """
+    inside = 1.0 - torch.clamp(x, max=1.0) ** 3
+    return torch.exp(1.0 - torch.rsqrt(inside * inside + 1e-6))

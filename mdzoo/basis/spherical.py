@@ -1,6 +1,6 @@
 """Functions of one direction: real spherical harmonics as polynomials of the unit vector."""
 
-from math import factorial, pi, prod, sqrt
+import math
 
 import torch
 from torch import Tensor, nn
@@ -29,10 +29,10 @@ def monomials(x: Tensor, y: Tensor, z: Tensor, l_max: int) -> list[Tensor]:
 class SphericalHarmonics(nn.Module):
     r"""Real orthonormal spherical harmonics Y_lm, l = 0..L, m = -l..l, one row each; l = 1 gives (y, z, x).
 
-        Y_l,+-m = N_lm p_l^m(z) {Re, Im} (x + i y)^m,    p_l^m = z p_{l-1}^m - c_lm p_{l-2}^m,    p_m^m = 1
+        Y_l,+-m = p_l^m(z) {Re, Im} (x + i y)^m,    p_l^m = a_lm z p_{l-1}^m - b_lm p_{l-2}^m,    p_m^m constant
 
-    with `c_lm = (l+m-1)(l-m-1) / ((2l-1)(2l-3))`, which is the recursion of the associated Legendre functions (DLMF
-    14.10.3) for polynomials of leading coefficient 1. There is no Condon-Shortley phase; negative m are the sines.
+    which is the recursion of the associated Legendre functions (DLMF 14.10.3), divided by (1 - z^2)^(m/2) and made
+    orthonormal. There is no Condon-Shortley phase; negative m are the sines.
 
     Shapes: components x, y, z (E,) of unit vectors -> ((L + 1)^2, E).
     """
@@ -40,34 +40,34 @@ class SphericalHarmonics(nn.Module):
     def __init__(self, l_max: int) -> None:
         super().__init__()
         self.l_max = int(l_max)
-        norms = [harmonic_norm(order, abs(m)) for order in range(self.l_max + 1) for m in range(-order, order + 1)]
-        self.register_buffer("norms", torch.tensor(norms, dtype=torch.float64).unsqueeze(1), persistent=False)
 
     def forward(self, x: Tensor, y: Tensor, z: Tensor) -> Tensor:
         """Return Y_lm of unit vectors, ((L + 1)^2, E)."""
-        rows = [torch.ones_like(x)] * ((self.l_max + 1) * (self.l_max + 1))
-        cosine, sine = rows[0], torch.zeros_like(x)
+        rows = [torch.empty(0)] * ((self.l_max + 1) * (self.l_max + 1))
+        cosine, sine, first = torch.ones_like(x), torch.zeros_like(x), (4.0 * math.pi) ** -0.5
         for m in range(self.l_max + 1):
-            if m == 1:
-                cosine, sine = x, y
-            elif m > 1:
-                cosine, sine = x * cosine - y * sine, x * sine + y * cosine
-            p, before = rows[0], rows[0]
-            for order in range(m, self.l_max + 1):
-                place = order * order + order
-                if order == m + 1:
-                    p = z
-                elif order > m + 1:
-                    c = (order + m - 1) * (order - m - 1) / ((2 * order - 1) * (2 * order - 3))
-                    p, before = torch.sub(z * p, before, alpha=c), p
-                rows[place + m] = cosine if order == m else p * cosine
+            if m > 0:
+                first = first * ((2 * m + 1) / (2 * m) * (2 if m == 1 else 1)) ** 0.5
+                cosine, sine = (x, y) if m == 1 else (x * cosine - y * sine, x * sine + y * cosine)
+            rows[m * m] = first * sine
+            rows[m * m + 2 * m] = first * cosine
+            for k, p in enumerate(legendre(z, m, self.l_max, first)):
+                place = (m + 1 + k) * (m + 2 + k)
                 if m > 0:
-                    rows[place - m] = sine if order == m else p * sine
-        return torch.stack(rows) * self.norms
+                    rows[place - m] = p * sine
+                rows[place + m] = p * cosine if m > 0 else p
+        return torch.stack(rows)
 
 
-def harmonic_norm(order: int, m: int) -> float:
-    """Return N_lm, m >= 0, with which Y_lm is orthonormal on the sphere."""
-    leading = prod(range(1, 2 * order, 2)) / factorial(order - m)
-    ratio = factorial(order - m) / factorial(order + m) * (2 if m else 1)
-    return sqrt((2 * order + 1) / (4 * pi) * ratio) * leading
+def legendre(z: Tensor, m: int, l_max: int, first: float) -> list[Tensor]:
+    """Return p_l^m(z), l = m + 1..l_max, each of the shape of z, for the constant p_m^m = `first`."""
+    out: list[Tensor] = []
+    for order in range(m + 1, l_max + 1):
+        a = ((4 * order * order - 1) / (order * order - m * m)) ** 0.5
+        if order == m + 1:
+            out.append((a * first) * z)
+            continue
+        b = a * (((order - 1) * (order - 1) - m * m) / (4 * (order - 1) * (order - 1) - 1)) ** 0.5
+        before = torch.full_like(z, -b * first) if order == m + 2 else -b * out[-2]
+        out.append(torch.addcmul(before, z, out[-1], value=a))
+    return out

@@ -9,5 +9,6 @@ from mdzoo.descriptors.projection import Projection
 from mdzoo.descriptors.select import Select
 from mdzoo.descriptors.so3 import SO3
 from mdzoo.descriptors.so4 import SO4
+from mdzoo.descriptors.soap import Soap
 
-__all__ = ["ACE", "ACSF", "MTP", "SO3", "SO4", "Concatenate", "Descriptor", "Projection", "Select"]
+__all__ = ["ACE", "ACSF", "MTP", "SO3", "SO4", "Concatenate", "Descriptor", "Projection", "Select", "Soap"]

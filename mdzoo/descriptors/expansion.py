@@ -51,3 +51,11 @@ def expand(radial: Tensor, harmonics: Tensor, layout: Padding) -> list[Tensor]:
         return [left[0] @ right]
     widths = [2 * order + 1 for order in range(n_blocks)]
     return [g @ y for g, y in zip(left.unbind(0), right.split(widths, 2))]  # noqa: B905 - TorchScript
+
+
+def expand_rows(radial: Tensor, harmonics: Tensor, layout: Padding) -> list[Tensor]:
+    """Return the same sums, (n, C, 2l + 1) for each l, from radial functions with edges first, (n * J, L + 1, C)."""
+    left = radial.view(layout.n, layout.width, radial.shape[1], radial.shape[2])
+    right = harmonics.t().reshape(layout.n, layout.width, harmonics.shape[0])
+    widths = [2 * order + 1 for order in range(radial.shape[1])]
+    return [g.mT @ y for g, y in zip(left.unbind(2), right.split(widths, 2))]  # noqa: B905 - TorchScript

@@ -1,0 +1,74 @@
+"""Functions of one distance that are smooth but costly: one Chebyshev series for all of them."""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from numpy.polynomial import chebyshev
+from torch import Tensor, nn
+
+from mdzoo.basis.radial import chebyshev_rows
+
+STRIDE = 8
+
+
+class RadialTable(nn.Module):
+    """Functions `g_lk(r)` on [0, cutoff], exact to about `tolerance` of their largest values, times a given weight.
+
+    The series is evaluated in products `T_i(u) T_{8 j}(u)`, i = 0..7, which span the same polynomials as T_n(u) and
+    take two short recursions and one outer product.
+
+    Arguments:
+        function: distances (m,) -> values (m, blocks, K); analytic, called at construction only.
+        cutoff: Angstrom.
+        tolerance: coefficients below this share of a function's largest value are dropped.
+
+    Shapes: r (E,) and weight (E,) -> (E, blocks, K); the weight must vanish beyond the cutoff.
+    """
+
+    def __init__(self, function: Callable[[np.ndarray], np.ndarray], cutoff: float, tolerance: float = 1e-11) -> None:
+        super().__init__()
+        self.cutoff = float(cutoff)
+        table = coefficients(lambda x: function(self.cutoff * x), tolerance)
+        self.blocks, self.k_max = table.shape[1], table.shape[2]
+        matrix = as_products(table.reshape(len(table), -1))
+        self.coarse = len(matrix) // STRIDE
+        self.stride = STRIDE
+        self.register_buffer("coefficients", torch.as_tensor(matrix), persistent=False)
+
+    def forward(self, r: Tensor, weight: Tensor) -> Tensor:
+        """Return the functions at the distances r times `weight`, (E, blocks, K)."""
+        u = 2.0 / self.cutoff * torch.clamp(r, max=self.cutoff) - 1.0
+        fine = chebyshev_rows(u, torch.ones_like(u), self.stride)
+        fine, step = fine[: self.stride], fine[self.stride]
+        coarse = chebyshev_rows(step, weight, self.coarse - 1)
+        products = (coarse.unsqueeze(1) * fine.unsqueeze(0)).flatten(0, 1)
+        return (products.t() @ self.coefficients).view(-1, self.blocks, self.k_max)
+
+
+def as_products(series: np.ndarray) -> np.ndarray:
+    """Return the coefficients over `T_i T_{8 j}` (j outer, i = 0..7) of a series in T_n, (degree + 1, ...)."""
+    n_coarse = -(-len(series) // STRIDE)
+    rest = np.zeros((n_coarse * STRIDE, series.shape[1]))
+    rest[: len(series)] = series
+    out = np.zeros_like(rest)
+    for n in reversed(range(len(rest))):  # T_{8j+i} = 2 T_i T_{8j} - T_{8j-i}
+        j, i = divmod(n, STRIDE)
+        out[n] += rest[n] * (2.0 if i and j else 1.0)
+        if i and j:
+            rest[n - 2 * i] -= rest[n]
+    return out
+
+
+def coefficients(function: Callable[[np.ndarray], np.ndarray], tolerance: float) -> np.ndarray:
+    """Return the Chebyshev coefficients in u = 2 x - 1 of functions of x in [0, 1], (degree + 1, ...)."""
+    for size in (64, 128, 256, 512):
+        nodes = np.cos(np.pi * (np.arange(size) + 0.5) / size)
+        values = function(0.5 * (nodes + 1.0))
+        out = np.tensordot(2.0 / size * chebyshev.chebvander(nodes, size - 1), values, (0, 0))
+        out[0] *= 0.5
+        sizes = np.abs(out / np.maximum(np.abs(values).max(0), 1e-300)).reshape(size, -1).max(1)
+        noise = sizes[3 * size // 4 :].max()  # what cancels in nearly dependent functions never falls below rounding
+        if noise < 1e-9:
+            return out[: max(2, 1 + int(np.flatnonzero(sizes > max(tolerance, 4.0 * noise))[-1]))]
+    raise ValueError(f"`function` must be smooth, got no end of its series at degree {size}; take a broader one")

@@ -1,0 +1,50 @@
+"""The power spectrum of a density, one batched product for each l."""
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+
+class PowerSpectrum(nn.Module):
+    """`p_f = scale_f sum_m a_{c_f l_f m} b_{c'_f l_f m}` with `b` the density or its sum over kinds.
+
+    Arguments:
+        n_channels: C, densities times radial functions.
+        l_max: L.
+        rows: (l, c, c') of each feature.
+        scales: one for each feature.
+        summed: number of densities over which b is summed, 1 for `b = a`.
+
+    Shapes: density (n, C * (L + 1)^2), lm inner -> (n, F).
+    """
+
+    def __init__(
+        self, n_channels: int, l_max: int, rows: list[tuple[int, int, int]], scales: np.ndarray, summed: int = 1
+    ) -> None:
+        super().__init__()
+        self.n_channels, self.summed = int(n_channels), int(summed)
+        self.widths = [2 * order + 1 for order in range(l_max + 1)]
+        self.lm, self.n_features = (l_max + 1) ** 2, len(rows)
+        n_second = self.n_channels // self.summed
+        self.size = (l_max + 1) * self.n_channels * n_second
+        places = [(order * self.n_channels + c) * n_second + d for order, c, d in rows]
+        self.register_buffer("kept", torch.tensor(places), persistent=False)
+        self.register_buffer("scales", torch.as_tensor(scales, dtype=torch.float64), persistent=False)
+
+    def forward(self, density: Tensor) -> Tensor:
+        """Return the features, (n, F)."""
+        return self.products(density).index_select(1, self.kept) * self.scales
+
+    def fold(self, density: Tensor, theta: Tensor) -> Tensor:
+        """Return the features times theta (F,), (n,); the features are never formed."""
+        weights = torch.zeros([self.size], dtype=theta.dtype, device=theta.device)
+        return self.products(density) @ weights.index_copy(0, self.kept, theta * self.scales)
+
+    def products(self, density: Tensor) -> Tensor:
+        """Return `sum_m a_clm b_c'lm` for all l, c and c', (n, (L + 1) * C * C')."""
+        a = density.view(-1, self.n_channels, self.lm)
+        b = a if self.summed == 1 else a.view(a.shape[0], self.summed, -1, self.lm).sum(1)
+        parts: list[Tensor] = []
+        for left, right in zip(a.split(self.widths, 2), b.split(self.widths, 2)):  # noqa: B905 - TorchScript
+            parts.append((left @ right.mT).flatten(1))
+        return torch.cat(parts, 1)
