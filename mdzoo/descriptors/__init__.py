@@ -5,10 +5,11 @@ from mdzoo.descriptors.acsf import ACSF
 from mdzoo.descriptors.base import Descriptor
 from mdzoo.descriptors.concatenate import Concatenate
 from mdzoo.descriptors.mtp import MTP
+from mdzoo.descriptors.pod import POD
 from mdzoo.descriptors.projection import Projection
 from mdzoo.descriptors.select import Select
 from mdzoo.descriptors.so3 import SO3
 from mdzoo.descriptors.so4 import SO4
 from mdzoo.descriptors.soap import Soap
 
-__all__ = ["ACE", "ACSF", "MTP", "SO3", "SO4", "Concatenate", "Descriptor", "Projection", "Select", "Soap"]
+__all__ = ["ACE", "ACSF", "MTP", "POD", "SO3", "SO4", "Concatenate", "Descriptor", "Projection", "Select", "Soap"]

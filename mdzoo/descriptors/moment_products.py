@@ -110,12 +110,12 @@ class Moments(nn.Module):
 
 
 class Products(nn.Module):
-    """`y_o = sum_t m_ot x_a(o,t) x_b(o,t)`: one gather for each factor, one product, one segmented sum.
+    """`z_o = sum_t m_ot x_a(o,t) y_b(o,t)`: one gather for each factor, one product, one segmented sum.
 
     Arguments:
         sums: the terms (a, b, m) of each output.
 
-    Shapes: x (rows, n) -> (outputs, n).
+    Shapes: x (rows, n), y (rows, n) -> (outputs, n).
     """
 
     def __init__(self, sums: list[Sum]) -> None:
@@ -128,17 +128,17 @@ class Products(nn.Module):
         self.register_buffer("times", torch.tensor([t[2] for t in flat], dtype=torch.float64), persistent=False)
         self.register_buffer("owner", torch.tensor(owner, dtype=torch.int64), persistent=False)
 
-    def products(self, x: Tensor) -> Tensor:
+    def products(self, x: Tensor, y: Tensor) -> Tensor:
         """Return every product of two rows, (terms, n)."""
-        return x.index_select(0, self.first) * x.index_select(0, self.second)
+        return x.index_select(0, self.first) * y.index_select(0, self.second)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
         """Return the sums, (outputs, n)."""
-        return segment_sum(self.times.unsqueeze(1) * self.products(x), self.owner, self.n_outputs)
+        return segment_sum(self.times.unsqueeze(1) * self.products(x, y), self.owner, self.n_outputs)
 
-    def fold(self, x: Tensor, theta: Tensor) -> Tensor:
+    def fold(self, x: Tensor, y: Tensor, theta: Tensor) -> Tensor:
         """Return the sums times theta (outputs,), (n,)."""
-        return (theta.index_select(0, self.owner) * self.times) @ self.products(x)
+        return (theta.index_select(0, self.owner) * self.times) @ self.products(x, y)
 
 
 class Scalars(nn.Module):
@@ -160,12 +160,12 @@ class Scalars(nn.Module):
     def rows(self, density: Tensor) -> Tensor:
         """Return the components of moments and of pairs, (rows, n)."""
         legs = self.moments(density)
-        return torch.cat([legs, self.pairs(legs)])
+        return torch.cat([legs, self.pairs(legs, legs)])
 
     def forward(self, density: Tensor) -> Tensor:
         """Return the scalars in the order of `contractions`, (n, F)."""
         rows = self.rows(density)
-        found = torch.cat([rows.index_select(0, self.direct), self.sums(rows)])
+        found = torch.cat([rows.index_select(0, self.direct), self.sums(rows, rows)])
         return found.index_select(0, self.place).t()
 
     def fold(self, density: Tensor, theta: Tensor) -> Tensor:
@@ -173,4 +173,4 @@ class Scalars(nn.Module):
         rows = self.rows(density)
         theta = theta.index_select(0, self.order)
         direct = theta[: self.n_direct] @ rows.index_select(0, self.direct)
-        return direct + self.sums.fold(rows, theta[self.n_direct :])
+        return direct + self.sums.fold(rows, rows, theta[self.n_direct :])

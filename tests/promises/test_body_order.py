@@ -46,6 +46,8 @@ ORDERS = {  # body order of the features, as their class says
     "ACSF": ({"name": "ACSF", "g2": [[1, 0]], "g4": [[0.1, 2, 1], [0.1, 2, -1]], "g5": [[0.1, 4, 1]]}, 3),
     "SO4": ({"name": "SO4", "twojmax": 8}, 4),
     "MTP": ({"name": "MTP", "level": 20, "scaling": 1}, 5),
+    "POD": ({"name": "POD", "K": [4, 3, 2], "P": [6, 6]}, 4),
+    "POD 7": ({"name": "POD", "K": [3, 3, 2, 2, 2, 2], "P": [6, 6, 6, 6, 6]}, 4),  # products of orders 3 and 4
 }
 COMBINED = {"Concatenate", "Projection", "Select", "SpeciesMixing"}  # of other descriptors
 
