@@ -90,6 +90,11 @@ def soap(n_species: int = 1, **options) -> Entry:
     return Entry(learnt(table, LINEAR), n_species)
 
 
+def soap_quip(n_species: int = 1, **options) -> Entry:
+    table = {"name": "SoapQuip", "cutoff": 4, "n_max": 2, "l_max": 2, "n_species": n_species, **options}
+    return Entry(learnt(table, LINEAR), n_species)
+
+
 ZOO: dict[str, Entry] = {
     "AtomicEnergies": Entry(ENERGIES, 2),
     "LennardJones": Entry(LJ),
@@ -129,6 +134,9 @@ ZOO: dict[str, Entry] = {
     "Soap mu1nu1, two species": soap(2, compression="mu1nu1", l_max=1, central_weight=0),
     "Soap mu2, two species": soap(2, compression="mu2", cutoff=4, width=2),
     "Soap crossover, two species": soap(2, compression="crossover", species_weights=[1, 2], smoothness=-1),
+    "SoapQuip": soap_quip(covariance_sigma0=0.1),
+    "SoapQuip, two species": soap_quip(2, l_max=1, covariance_sigma0=0.1, central_reference_all_species=True),
+    "SoapQuip GTO, two species": soap_quip(2, n_max=1, covariance_sigma0=1, radial_basis="GTO", normalise=False),
     "MLP": Entry(learnt(SMALL, {**MLP2, "activation": "tanh"})),
     "MLP, two species": Entry(learnt(TWO, MLP2), 2),
     "MLP, shared, without linear term": Entry(learnt(TWO, {**MLP2, "shared": True, "linear": False}), 2),

@@ -11,5 +11,19 @@ from mdzoo.descriptors.select import Select
 from mdzoo.descriptors.so3 import SO3
 from mdzoo.descriptors.so4 import SO4
 from mdzoo.descriptors.soap import Soap
+from mdzoo.descriptors.soap_quip import SoapQuip
 
-__all__ = ["ACE", "ACSF", "MTP", "POD", "SO3", "SO4", "Concatenate", "Descriptor", "Projection", "Select", "Soap"]
+__all__ = [
+    "ACE",
+    "ACSF",
+    "MTP",
+    "POD",
+    "SO3",
+    "SO4",
+    "Concatenate",
+    "Descriptor",
+    "Projection",
+    "Select",
+    "Soap",
+    "SoapQuip",
+]

@@ -14,14 +14,22 @@ class PowerSpectrum(nn.Module):
         rows: (l, c, c') of each feature.
         scales: one for each feature.
         summed: number of densities over which b is summed, 1 for `b = a`.
+        normalise: whether the features of each atom are divided by their norm.
 
     Shapes: density (n, C * (L + 1)^2), lm inner -> (n, F).
     """
 
     def __init__(
-        self, n_channels: int, l_max: int, rows: list[tuple[int, int, int]], scales: np.ndarray, summed: int = 1
+        self,
+        n_channels: int,
+        l_max: int,
+        rows: list[tuple[int, int, int]],
+        scales: np.ndarray,
+        summed: int = 1,
+        normalise: bool = False,
     ) -> None:
         super().__init__()
+        self.normalise = bool(normalise)
         self.n_channels, self.summed = int(n_channels), int(summed)
         self.widths = [2 * order + 1 for order in range(l_max + 1)]
         self.lm, self.n_features = (l_max + 1) ** 2, len(rows)
@@ -33,12 +41,17 @@ class PowerSpectrum(nn.Module):
 
     def forward(self, density: Tensor) -> Tensor:
         """Return the features, (n, F)."""
-        return self.products(density).index_select(1, self.kept) * self.scales
+        features = self.products(density).index_select(1, self.kept) * self.scales
+        return features / norm(features.square().sum(1)).unsqueeze(1) if self.normalise else features
 
     def fold(self, density: Tensor, theta: Tensor) -> Tensor:
         """Return the features times theta (F,), (n,); the features are never formed."""
-        weights = torch.zeros([self.size], dtype=theta.dtype, device=theta.device)
-        return self.products(density) @ weights.index_copy(0, self.kept, theta * self.scales)
+        products = self.products(density)
+        nothing = torch.zeros([self.size], dtype=theta.dtype, device=theta.device)
+        out = products @ nothing.index_copy(0, self.kept, theta * self.scales)
+        if not self.normalise:
+            return out
+        return out / norm(products.square() @ nothing.index_copy(0, self.kept, self.scales.square()))
 
     def products(self, density: Tensor) -> Tensor:
         """Return `sum_m a_clm b_c'lm` for all l, c and c', (n, (L + 1) * C * C')."""
@@ -48,3 +61,8 @@ class PowerSpectrum(nn.Module):
         for left, right in zip(a.split(self.widths, 2), b.split(self.widths, 2)):  # noqa: B905 - TorchScript
             parts.append((left @ right.mT).flatten(1))
         return torch.cat(parts, 1)
+
+
+def norm(squares: Tensor) -> Tensor:
+    """Return the root of a sum of squares, with a finite slope where it is zero."""
+    return torch.sqrt(torch.clamp(squares, min=1e-30))

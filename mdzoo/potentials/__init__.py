@@ -1,6 +1,6 @@
 """Which energy has each atom?"""
 
-from mdzoo.descriptors import ACE, ACSF, MTP, POD, SO3, SO4, Concatenate, Projection, Select, Soap
+from mdzoo.descriptors import ACE, ACSF, MTP, POD, SO3, SO4, Concatenate, Projection, Select, Soap, SoapQuip
 from mdzoo.potentials.atomic_energies import AtomicEnergies
 from mdzoo.potentials.base import PairPotential, Potential
 from mdzoo.potentials.descriptor_potential import DescriptorPotential
@@ -28,6 +28,7 @@ __all__ = [
 ]
 
 register(
+    SoapQuip,
     Soap,
     ACSF,
     ACE,

@@ -44,6 +44,8 @@ ORDERS = {  # body order of the features, as their class says
     "ACE 4": ({"name": "ACE", "K": 2, "L": 4, "body_order": 4}, 4),
     "ACE 5": ({"name": "ACE", "K": 1, "L": 4, "body_order": 5}, 5),
     "ACSF": ({"name": "ACSF", "g2": [[1, 0]], "g4": [[0.1, 2, 1], [0.1, 2, -1]], "g5": [[0.1, 4, 1]]}, 3),
+    "Soap": ({"name": "Soap", "r_cut": 3, "n_max": 3, "l_max": 4}, 3),
+    "SoapQuip": ({"name": "SoapQuip", "n_max": 3, "l_max": 4}, 3),
     "SO4": ({"name": "SO4", "twojmax": 8}, 4),
     "MTP": ({"name": "MTP", "level": 20, "scaling": 1}, 5),
     "POD": ({"name": "POD", "K": [4, 3, 2], "P": [6, 6]}, 4),
