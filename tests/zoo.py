@@ -124,6 +124,7 @@ ZOO: dict[str, Entry] = {
     "MTP 10, two species": Entry(learnt({"name": "MTP", "cutoff": 4, "level": 10, "n_species": 2}, LINEAR), 2),
     "Quadratic": Entry(learnt(SMALL, QUADRATIC)),
     "Quadratic, two species": Entry(learnt({**TWO, "K": 1}, QUADRATIC), 2),
+    "SO3 shared species channels, two species": Entry(learnt({**TWO, "species_channels": 2}, LINEAR), 2),
     "ACE shared species channels, two species": Entry(learnt(MIXED, LINEAR), 2),
     "Concatenate": combined("Concatenate", descriptors=[NEAR, ace("chebyshev", 3, K=2, L=1).table["descriptor"]]),
     "Concatenate without density": combined("Concatenate", descriptors=[NEAR, acsf().table["descriptor"]]),

@@ -8,8 +8,9 @@ from torch import Tensor
 from mdzoo.basis.radial import Radial
 from mdzoo.basis.spherical import SphericalHarmonics
 from mdzoo.descriptors.base import Descriptor
-from mdzoo.descriptors.expansion import by_species, expand, surroundings
+from mdzoo.descriptors.expansion import expand, surroundings
 from mdzoo.descriptors.invariants import Bispectrum, FiveBody, Power
+from mdzoo.descriptors.species_channels import SpeciesChannels
 from mdzoo.graph import Graph
 
 PAIRINGS = ("slides", "full")
@@ -38,6 +39,7 @@ class SO3(Descriptor):
         pairing: `slides` (k on l, one k' on l1 and l2: K^2 pairs) or `full` (all triples of k, each invariant once).
         smoothness: continuous derivatives at the cutoff.
         stretch: of the distance of `chebyshev`.
+        species_channels: channels that all species share, see `SpeciesChannels`; null gives each species its own.
 
     Shapes: density (n, species * K * (L + 1)^2), lm inner; features (n, F) in the order of `labels()`.
     """
@@ -53,6 +55,7 @@ class SO3(Descriptor):
         pairing: str = "slides",
         smoothness: int = 2,
         stretch: float = 3.0,
+        species_channels: int | None = None,
     ) -> None:
         super().__init__(cutoff, n_species)
         ks, ls = sizes("K", K, body_order, 1), sizes("L", L, body_order, 0)
@@ -60,21 +63,23 @@ class SO3(Descriptor):
             raise ValueError(f"`pairing` must be one of {list(PAIRINGS)}, got {pairing!r}; `slides` is the smaller one")
         self.smoothness = int(smoothness)
         self.k_max, self.l_max = max(ks), max(ls)
-        self.n_channels = (self.l_max + 1) ** 2 * self.n_species * self.k_max
+        self.channels = SpeciesChannels(self.n_species, species_channels)
+        n_channels = self.channels.n_channels
+        self.n_channels = (self.l_max + 1) ** 2 * n_channels * self.k_max
         self.radial = Radial(radial, self.cutoff, self.k_max, self.l_max, self.smoothness, stretch)
         self.harmonics = SphericalHarmonics(self.l_max)
-        self.parts = torch.nn.ModuleList([Power(self.n_species, self.k_max, self.l_max, ks[0], ls[0])])
+        self.parts = torch.nn.ModuleList([Power(n_channels, self.k_max, self.l_max, ks[0], ls[0])])
         if body_order > 3:
             full = pairing == "full"
-            self.parts.append(Bispectrum(self.n_species, self.k_max, self.l_max, ks[1], ls[1], full))
+            self.parts.append(Bispectrum(n_channels, self.k_max, self.l_max, ks[1], ls[1], full))
         if body_order > 4:
-            self.parts.append(FiveBody(self.n_species, self.k_max, self.l_max, ks[2], ls[2]))
+            self.parts.append(FiveBody(n_channels, self.k_max, self.l_max, ks[2], ls[2]))
         self.n_features = sum(part.n_features for part in self.parts)
 
     def density(self, graph: Graph) -> Tensor:
         """Return a_iklm, (n, C): for each atom the product (k x neighbours) @ (neighbours x lm), one batch for all."""
         around = surroundings(graph, 2.0 * self.cutoff)
-        radial = by_species(self.radial(around.r), graph, around.layout, self.n_species)
+        radial = self.channels(self.radial(around.r), graph, around.layout)
         harmonics = self.harmonics(around.x, around.y, around.z)
         return torch.cat(expand(radial, harmonics, around.layout), 2).flatten(1)
 

@@ -148,6 +148,7 @@ def test_shared_species_channels_lose_nothing_when_there_are_as_many():
 
 def test_species_channels_make_four_species_as_cheap_as_one():
     assert ACE(CUTOFF, 4, 2, 2, 5, species_channels=1).n_features == ACE(CUTOFF, 1, 2, 2, 5).n_features
+    assert SO3(CUTOFF, 4, 2, 2, species_channels=1).n_features == SO3(CUTOFF, 1, 2, 2).n_features
     ace = ACE(CUTOFF, 4, 2, 2, 3, species_channels=2)
     graph = brute_force_graph(molecule(4), CUTOFF)
     slope = torch.autograd.grad(ace(graph).square().sum(), ace.channels.weights)[0]
