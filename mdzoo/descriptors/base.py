@@ -27,6 +27,7 @@ class Descriptor(nn.Module):
     n_channels: int
     smoothness: int
     has_density: bool
+    has_fold: bool
 
     def __init__(self, cutoff: float, n_species: int) -> None:
         super().__init__()
@@ -44,6 +45,7 @@ class Descriptor(nn.Module):
         self.n_channels = 0
         self.smoothness = 0
         self.has_density = True
+        self.has_fold = False
 
     def density(self, graph: Graph) -> Tensor:
         """Return A, (n, C): a sum over the edges of each centre."""
@@ -56,6 +58,13 @@ class Descriptor(nn.Module):
     def contract_with(self, density: Tensor, theta: Tensor) -> Tensor:
         """Return `B(A) @ theta`, (n,), for weights (F,), without forming the features where a descriptor knows how."""
         return self.contract(density) @ theta
+
+    def fold(self, density: Tensor, theta: Tensor) -> tuple[Tensor, Tensor]:
+        """Return `B(A) @ theta`, (n,), and its slopes by A, (n, C), for weights (1, F) or (n, F), with no graph behind.
+
+        A descriptor that knows them cheaply sets `has_fold`; `DescriptorPotential.first_order` then asks for these.
+        """
+        raise NotImplementedError
 
     def forward(self, graph: Graph) -> Tensor:
         """Return the features, (n, F)."""

@@ -3,11 +3,12 @@
 import math
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from mdzoo.basis.cutoff import cosine_cutoff
-from mdzoo.basis.hypersphere import axial_rows, harmonics, rotation_rule, turning_rows
+from mdzoo.basis.hypersphere import Harmonics, axial_rows, turning_rows
 from mdzoo.descriptors.base import Descriptor
 from mdzoo.descriptors.expansion import by_species, expand, surroundings
 from mdzoo.descriptors.triple_products import TripleProducts
@@ -71,7 +72,7 @@ class SO4(Descriptor):
         super().__init__(cutoff, n_species)
         self.twojmax, self.rmin0, self.rfac0 = int(twojmax), float(rmin0), float(rfac0)
         self.switch, self.bzero, self.bnorm = bool(switch), bool(bzero), bool(bnorm)
-        self.inner = sinner is not None
+        self.inner, self.has_fold = sinner is not None, True
         self.smoothness = 1 if self.switch else -1
         radius = for_each("radii", radii, self.n_species)
         self.check(radius, sinner, dinner)
@@ -84,7 +85,7 @@ class SO4(Descriptor):
         self.tells_kind = bool(chem) and not bool(wselfall) and self.n_species > 1
         self.products = TripleProducts(self.n_densities, self.twojmax, self.bnorm)
         self.n_features = self.products.n_features
-        self.expansion()
+        self.harmonics = Harmonics(self.twojmax)
         self.centre()
         self.n_channels = self.own.shape[1] + (self.n_species if self.tells_kind else 0)
 
@@ -111,31 +112,12 @@ class SO4(Descriptor):
                 f"`sinner` and `dinner` must stand together, got {sinner} and {dinner}; give both or neither"
             )
 
-    def expansion(self) -> None:
-        """Make the matrices from products of turning and axial rows to orthonormal polynomials."""
-        matrices, order, _ = harmonics(self.twojmax, *rotation_rule(3 * self.twojmax // 2))
-        self.counts = [matrix.shape[1] for matrix in matrices]
-        self.register_buffer("matrix", torch.cat([torch.as_tensor(m) for m in matrices], 1), persistent=False)
-        self.register_buffer("order", torch.as_tensor(order), persistent=False)
-
     def centre(self) -> None:
         """Make what the central atom, the rotation by 0, adds to the density, and its features alone."""
-        one = torch.ones(1, dtype=torch.float64)
-        axial, turning = axial_rows(one, 0.0 * one, self.twojmax), turning_rows(0.0 * one, 0.0 * one, one, self.twojmax)
-        unity = self.orthonormal((turning.unsqueeze(1) * axial.unsqueeze(0)).permute(2, 0, 1).contiguous())
-        unity = (
-            unity.repeat(1, self.n_densities) if not self.tells_kind else torch.block_diag(*[unity] * self.n_species)
-        )
-        self.register_buffer("own", unity, persistent=False)  # (1 or n_species, C)
-        self.register_buffer("zero", self.products(unity) * float(self.bzero), persistent=False)
-
-    def orthonormal(self, moments: Tensor) -> Tensor:
-        """Return the coefficients (n, K) in the orthonormal polynomials of moments (n, turning rows, axial rows)."""
-        parts: list[Tensor] = []
-        for m, matrix in enumerate(self.matrix.split(self.counts, 1)):
-            rows = moments[:, 0:1] if m == 0 else moments[:, 2 * m - 1 : 2 * m + 1]
-            parts.append((rows @ matrix).flatten(1))
-        return torch.cat(parts, 1).index_select(1, self.order)
+        unity = self.harmonics.at(np.eye(4)[:1]).T
+        many = torch.block_diag(*[unity] * self.n_species) if self.tells_kind else unity.repeat(1, self.n_densities)
+        self.register_buffer("own", many, persistent=False)  # (1 or n_species, C)
+        self.register_buffer("zero", self.products(many) * float(self.bzero), persistent=False)
 
     def density(self, graph: Graph) -> Tensor:
         """Return the coefficients of rho, (n, C); with `chem` and without `wselfall` the species stand behind."""
@@ -154,7 +136,7 @@ class SO4(Descriptor):
         turning = turning_rows(s * around.x, s * around.y, weight * self.falloff(r, x, pair), self.twojmax)
         turning = by_species(turning.unsqueeze(0), graph, layout, self.n_densities)
         moments = expand(turning, axial_rows(c, s * around.z, self.twojmax), layout)[0]
-        rho = self.orthonormal(moments.view(-1, 2 * self.twojmax + 1, moments.shape[2])).view(layout.n, -1)
+        rho = self.harmonics(moments.view(-1, 2 * self.twojmax + 1, moments.shape[2])).view(layout.n, -1)
         if not self.tells_kind:
             return rho
         return torch.cat([rho, torch.nn.functional.one_hot(here, self.n_species).to(rho.dtype)], 1)
@@ -180,6 +162,13 @@ class SO4(Descriptor):
         """Return the features, (n, F), of the density (n, C)."""
         rho, zero = self.whole(density)
         return self.products(rho) - zero
+
+    def fold(self, density: Tensor, theta: Tensor) -> tuple[Tensor, Tensor]:
+        """Return `B(A) @ theta`, (n,), and its slopes by A, (n, C), for weights (1, F) or (n, F), without a graph."""
+        rho, zero = self.whole(density)
+        energies, slopes = self.products.fold(rho, theta)
+        energies = energies - (zero * theta).sum(1)
+        return energies, torch.nn.functional.pad(slopes, [0, density.shape[1] - slopes.shape[1]])
 
     def empty(self, like: Tensor) -> Tensor:
         """Return the density of an atom without neighbours, one row for each species, in the dtype of `like`."""

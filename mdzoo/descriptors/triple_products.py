@@ -6,10 +6,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mdzoo.basis.hypersphere import harmonics, rotation_rule
+from mdzoo.basis.hypersphere import Harmonics, rotation_rule
 
 CHUNK = 32
-"""Atoms in one pass: about what the cache holds of their functions on the points."""
+"""Atoms in one pass."""
+
+PIECE = 4
+"""Atoms whose products of pairs the cache holds."""
 
 
 def triples(twojmax: int) -> list[tuple[int, int, int]]:
@@ -39,12 +42,13 @@ class TripleProducts(nn.Module):
     def __init__(self, n_densities: int, twojmax: int, normalised: bool) -> None:
         super().__init__()
         points, weights = rotation_rule(3 * twojmax // 2)
-        _, _, values = harmonics(twojmax, points, weights)
         self.sizes = [(twoj + 1) ** 2 for twoj in range(twojmax + 1)]
         norms = np.repeat(np.arange(twojmax + 1) + 1.0, self.sizes)
-        table = values * np.cbrt(weights) / norms[:, None]  # a product of three carries the weight
+        table = (
+            Harmonics(twojmax).at(points).numpy() * np.cbrt(weights) / norms[:, None]
+        )  # a product of three carries the weight
         self.register_buffer("table", torch.as_tensor(table), persistent=False)
-        self.chunk = CHUNK
+        self.chunk, self.piece = CHUNK, PIECE
         self.n_densities, self.n_points = n_densities, len(weights)
         self.features = list(product(product(range(n_densities), repeat=3), triples(twojmax)))
         self.n_features = len(self.features)
@@ -96,41 +100,78 @@ class TripleProducts(nn.Module):
             parts.append((same @ even.permute(1, 2, 0)).flatten(1).index_select(1, self.value))
         return torch.cat(parts) * self.scale
 
-    def slopes_with(self, density: Tensor, theta: Tensor) -> Tensor:
-        """Return the slopes of `B(density) @ theta` by the density, (n, C), for weights (1, F) or (n, F); no graph.
+    def fold(self, density: Tensor, theta: Tensor) -> tuple[Tensor, Tensor]:
+        """Return `B(density) @ theta`, (n,), and its slopes by the density, (n, C), for weights (1, F) or (n, F).
 
-        `B(density) @ theta` is a third of the slopes times the density: it is cubic.
+        There is no graph behind either. As B is cubic, a third of slopes times density is the first. Atoms go in
+        chunks, and within a chunk products in pieces that stay in the cache.
         """
-        out = torch.empty_like(density)
+        slopes = torch.empty_like(density)
         with torch.no_grad():
-            theta = theta * self.scale
-            for_even = added(theta, self.even_from, self.even_place, self.n_even, self.n_same)
-            for_odd = added(theta, self.odd_from, self.odd_place, self.n_odd, self.n_mixed)
-            for first in range(0, density.shape[0], self.chunk):
-                atoms = slice(first, first + self.chunk)
-                even, odd = self.on_points(density[atoms])
-                same, mixed = torch.cat([pairs(even), pairs(odd)]), (even.unsqueeze(1) * odd.unsqueeze(0)).flatten(0, 1)
-                if theta.shape[0] == 1:
-                    even = (for_even[0] @ same.flatten(1)).view_as(even)
-                    odd = (for_odd[0] @ mixed.flatten(1)).view_as(odd)
-                else:
-                    even = (for_even[atoms] @ same.transpose(0, 1)).transpose(0, 1)
-                    odd = (for_odd[atoms] @ mixed.transpose(0, 1)).transpose(0, 1)
-                self.gather(even, odd, out[atoms])
-        return out
+            for_even = added(theta * self.scale, self.even_from, self.even_place, self.n_even, self.n_same)
+            for_odd = added(theta * self.scale, self.odd_from, self.odd_place, self.n_odd, self.n_mixed)
+            n_chunk = min(self.chunk, density.shape[0])
+            even = density.new_empty([self.n_even, n_chunk, self.n_points])
+            odd = density.new_empty([self.n_odd, n_chunk, self.n_points])
+            same = density.new_empty([self.n_same, self.piece, self.n_points])
+            mixed = density.new_empty([self.n_even, self.n_odd, self.piece, self.n_points])
+            for first in range(0, density.shape[0], n_chunk):
+                n = min(n_chunk, density.shape[0] - first)
+                self.to_points(density[first : first + n], even, odd)
+                for start in range(0, n, self.piece):
+                    stop = min(start + self.piece, n)
+                    x, y = even[:, start:stop], odd[:, start:stop]
+                    products(x, y, same[:, : stop - start], mixed[:, :, : stop - start])
+                    apply(for_even, first + start, same[:, : stop - start], x)
+                    apply(for_odd, first + start, mixed.flatten(0, 1)[:, : stop - start], y)
+                self.from_points(even, odd, slopes[first : first + n])
+            return (density * slopes).sum(1) / 3.0, slopes
 
-    def gather(self, even: Tensor, odd: Tensor, out: Tensor) -> None:
-        """Bring slopes by the channels at the points back to the density, into `out` (n, C)."""
+    def to_points(self, density: Tensor, even: Tensor, odd: Tensor) -> None:
+        """Write the channels of the density (n, C) at the points to the first n atoms of `even` and `odd`."""
         tables = self.table.split(self.sizes)
         n_even = n_odd = 0
-        for block in out.split(self.table.shape[0], 1):
-            for twoj, part in enumerate(block.split(self.sizes, 1)):
+        for rho in density.split(self.table.shape[0], 1):
+            for twoj, block in enumerate(rho.split(self.sizes, 1)):
                 if twoj % 2 == 0:
-                    part.copy_(even[n_even] @ tables[twoj].t())
+                    torch.mm(block, tables[twoj], out=even[n_even, : density.shape[0]])
                     n_even += 1
                 else:
-                    part.copy_(odd[n_odd] @ tables[twoj].t())
+                    torch.mm(block, tables[twoj], out=odd[n_odd, : density.shape[0]])
                     n_odd += 1
+
+    def from_points(self, even: Tensor, odd: Tensor, slopes: Tensor) -> None:
+        """Write the slopes by the density (n, C) that the slopes by the channels of the first n atoms mean."""
+        tables = self.table.split(self.sizes)
+        n_even = n_odd = 0
+        for block in slopes.split(self.table.shape[0], 1):
+            for twoj, part in enumerate(block.split(self.sizes, 1)):
+                if twoj % 2 == 0:
+                    part.copy_(even[n_even, : slopes.shape[0]] @ tables[twoj].t())
+                    n_even += 1
+                else:
+                    part.copy_(odd[n_odd, : slopes.shape[0]] @ tables[twoj].t())
+                    n_odd += 1
+
+
+def products(even: Tensor, odd: Tensor, same: Tensor, mixed: Tensor) -> None:
+    """Write the products of like channels, as `pairs` orders them, and those of even with odd ones."""
+    n = 0
+    for rows in (even, odd):
+        for k in range(rows.shape[0]):
+            width = rows.shape[0] - k
+            torch.mul(rows[k : k + 1], rows[k:], out=same[n : n + width])
+            n += width
+    torch.mul(even.unsqueeze(1), odd.unsqueeze(0), out=mixed)
+
+
+def apply(weights: Tensor, first: int, rows: Tensor, out: Tensor) -> None:
+    """Write `weights` (1 or N, channels, pairs) of the atoms from `first` on times `rows` (pairs, n, Q) to `out`."""
+    if weights.shape[0] == 1:
+        out.copy_((weights[0] @ rows.flatten(1)).view_as(out))
+    else:
+        own = weights[first : first + rows.shape[1]]
+        out.copy_((own @ rows.transpose(0, 1)).transpose(0, 1))
 
 
 def pairs(rows: Tensor) -> Tensor:

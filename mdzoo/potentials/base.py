@@ -31,6 +31,14 @@ class Potential(nn.Module):
         """Return the energy of each atom, (N,) in eV."""
         raise NotImplementedError
 
+    def first_order(self, graph: Graph) -> Tensor:
+        """Return the same energies for one derivative by vectors, positions and cell: all that forces ask for.
+
+        A member that knows its slopes may give them here without the graph of how they came about: second derivatives
+        and those by parameters are those of `forward` alone.
+        """
+        return self.forward(graph)
+
 
 class PairPotential(Potential):
     """A sum over pairs, `E_i = 1/2 sum_j phi(r_ij, s_i, s_j)`: a member gives `pair_energy` alone."""

@@ -21,7 +21,7 @@ class DescriptorPotential(Potential):
         regressor: which energy these numbers mean; its sizes must be those of the descriptor.
     """
 
-    __constants__ = ["folds"]
+    __constants__ = ["folds", "explicit"]
 
     def __init__(self, descriptor: Descriptor, regressor: Regressor) -> None:
         super().__init__(descriptor.cutoff, 1, descriptor.smoothness)
@@ -39,19 +39,47 @@ class DescriptorPotential(Potential):
         self.descriptor = descriptor
         self.regressor = regressor
         self.folds = isinstance(regressor, Linear) and descriptor.has_density
+        self.explicit = descriptor.has_fold
 
     def forward(self, graph: Graph) -> Tensor:
         """Return the energy of each atom, (N,) in eV; atoms behind the last centre have an empty neighbourhood."""
-        n_atoms = graph.species.shape[0]
-        n = 0 if graph.centers.numel() == 0 else int(graph.centers[-1]) + 1
-        parts: list[Tensor] = []
-        if n > 0:
-            parts.append(self.energies(graph, graph.species[:n]))
-        if n < n_atoms or n == 0:
-            kinds = torch.arange(self.descriptor.n_species, device=graph.species.device)
-            alone = self.regressor(self.descriptor.isolated(graph.vectors), kinds)
-            parts.append(alone[graph.species[n:]])
-        return torch.cat(parts)
+        if graph.centers.numel() == 0:
+            return self.alone(graph)[graph.species]
+        n = int(graph.centers[-1]) + 1
+        return self.completed(self.energies(graph, graph.species[:n]), graph)
+
+    def first_order(self, graph: Graph) -> Tensor:
+        """Return the same energies; where the descriptor knows slopes by its density, with these alone behind them."""
+        if not self.explicit or graph.centers.numel() == 0:
+            return self.forward(graph)
+        density = self.descriptor.density(graph)
+        energies, slopes = self.slopes(density.detach(), graph.species[: density.shape[0]])
+        change = (density * slopes).sum(1)
+        return self.completed(energies + (change - change.detach()), graph)
+
+    def slopes(self, density: Tensor, species: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the energies (n,) and their slopes by the density, (n, C), without a graph behind them."""
+        if self.folds:
+            weights = self.regressor.weights.detach()
+            energies, slopes = self.descriptor.fold(density, weights if weights.shape[0] == 1 else weights[species])
+            return energies + self.regressor.bias.detach()[species], slopes
+        with torch.no_grad():
+            features = self.descriptor.contract(density)
+        features = features.detach().requires_grad_()
+        energies = self.regressor(features, species)
+        theta = torch.autograd.grad([energies.sum() + 0.0 * features.sum()], [features])[0]
+        assert theta is not None
+        return energies.detach(), self.descriptor.fold(density, theta)[1]
+
+    def completed(self, energies: Tensor, graph: Graph) -> Tensor:
+        """Return the energies of the leading atoms (n,) with those of the rest, which have no neighbours, (N,)."""
+        rest = graph.species[energies.shape[0] :]
+        return torch.cat([energies, self.alone(graph)[rest]]) if rest.numel() > 0 else energies
+
+    def alone(self, graph: Graph) -> Tensor:
+        """Return the energies of isolated atoms of each species."""
+        kinds = torch.arange(self.descriptor.n_species, device=graph.species.device)
+        return self.regressor(self.descriptor.isolated(graph.vectors), kinds)
 
     def energies(self, graph: Graph, species: Tensor) -> Tensor:
         """Return the energies of the atoms that have edges behind or at them, (n,)."""

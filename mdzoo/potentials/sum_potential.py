@@ -33,3 +33,10 @@ class SumPotential(Potential):
         for term in self.terms:
             energy = energy + term(within(graph, term.cutoff) if term.cutoff < self.cutoff else graph)
         return energy
+
+    def first_order(self, graph: Graph) -> Tensor:
+        """Return the same energies, from the same of the terms."""
+        energy = torch.zeros_like(graph.positions[:, 0])
+        for term in self.terms:
+            energy = energy + term.first_order(within(graph, term.cutoff) if term.cutoff < self.cutoff else graph)
+        return energy

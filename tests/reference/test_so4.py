@@ -10,8 +10,11 @@ from scipy.linalg import expm
 from sympy import Rational
 from sympy.physics.wigner import clebsch_gordan
 
+from mdzoo.basis.hypersphere import rotation_rule
 from mdzoo.descriptors import SO4
 from mdzoo.graph import edge_vectors
+from mdzoo.potentials import DescriptorPotential
+from mdzoo.regressors import Linear, Quadratic
 from tests.reference.engine import lammps_instance
 from tests.structures import Structure, brute_force_edges, brute_force_graph, molecule
 
@@ -116,6 +119,41 @@ def test_features_are_the_sums_that_define_them():
         expected = np.einsum("ax,by,cz,abc,xyz->", u[j1], u[j2], u[j].conj(), c, c)
         assert abs(expected.imag) < 1e-10
         assert value == pytest.approx(expected.real, rel=1e-11)
+
+
+@pytest.mark.parametrize("spin", [1, 3, 4, 6, 9, 12, 13])
+def test_rules_average_every_monomial_as_the_integral_does(spin):
+    """<c^a x^b y^d z^e> is `(a-1)!! (b-1)!! (d-1)!! (e-1)!! / (4 6 ... (2 spin + 2))` on the sphere, 0 for odd ones."""
+    points, weights = rotation_rule(spin)
+    np.testing.assert_allclose(np.linalg.norm(points, axis=1), 1.0, atol=1e-14)
+    powers = np.stack([points**n for n in range(2 * spin + 1)])  # (exponent, Q, 4)
+    odd = [float(np.prod(np.arange(n - 1, 0, -2, dtype=float))) if n % 2 == 0 else 0.0 for n in range(2 * spin + 1)]
+    whole = float(np.prod(np.arange(4, 2 * spin + 3, 2, dtype=float)))
+    exponents = [e for e in itertools.product(range(2 * spin + 1), repeat=3) if sum(e) <= 2 * spin]
+    for a, b, d in exponents[:: 1 + len(exponents) // 400]:
+        e = 2 * spin - a - b - d
+        found = np.sum(weights * powers[a, :, 0] * powers[b, :, 1] * powers[d, :, 2] * powers[e, :, 3])
+        assert found == pytest.approx(odd[a] * odd[b] * odd[d] * odd[e] / whole, abs=1e-14)
+
+
+def test_rules_take_the_fewer_points():
+    assert [len(rotation_rule(spin)[1]) for spin in (3, 4, 6, 9, 10, 12, 13)] == [24, 75, 144, 348, 726, 768, 1372]
+
+
+@pytest.mark.parametrize("regressor", [Linear, Quadratic])
+def test_first_order_has_the_energies_and_slopes_of_forward(regressor):
+    """What a force field asks in eval mode: energies and slopes by the density without a graph of the contraction."""
+    so4 = SO4(4.0, 2, twojmax=3, chem=True)
+    potential = DescriptorPotential(so4, regressor(so4.n_features, 2))
+    with torch.no_grad():
+        potential.regressor.weights.normal_()
+    graph = brute_force_graph(molecule(2), 4.0)
+    found = []
+    for method in (potential.forward, potential.first_order):
+        vectors = graph.vectors.clone().requires_grad_()
+        energies = method(graph._replace(vectors=vectors))
+        found.append((energies.detach(), torch.autograd.grad(energies.sum(), vectors)[0]))
+    torch.testing.assert_close(found[0], found[1], rtol=1e-12, atol=1e-9)
 
 
 @pytest.mark.parametrize(("twojmax", "count"), [(0, 1), (2, 5), (4, 14), (6, 30), (8, 55)])
