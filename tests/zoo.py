@@ -11,6 +11,7 @@ from typing import NamedTuple
 import pytest
 import torch
 
+from mdzoo.descriptors import DeepMD
 from mdzoo.graph import Graph, collate
 from mdzoo.potentials import DescriptorPotential, Ensemble, Potential, build
 from mdzoo.regressors import MLP, Linear, Quadratic
@@ -77,6 +78,11 @@ def acsf(n_species: int = 1, **options) -> Entry:
     return Entry(learnt(table, LINEAR), n_species)
 
 
+def deepmd(n_species: int = 1, **options) -> Entry:
+    table = {"name": "DeepMD", "cutoff": 4, "rcut_smth": 1, "n_species": n_species, "sel": 20, **options}
+    return Entry(learnt(table, LINEAR), n_species)
+
+
 def combined(name: str, n_species: int = 1, **options) -> Entry:
     return Entry(learnt({"name": name, **options}, LINEAR), n_species)
 
@@ -122,6 +128,9 @@ ZOO: dict[str, Entry] = {
     "POD to seven bodies, two species": pod([2, 1, 1, 1, 1, 1], [2, 1, 1, 1, 1], 2),
     "MTP 12": Entry(learnt({"name": "MTP", "cutoff": 4, "level": 12, "scaling": 1}, LINEAR)),
     "MTP 10, two species": Entry(learnt({"name": "MTP", "cutoff": 4, "level": 10, "n_species": 2}, LINEAR), 2),
+    "DeepMD": deepmd(neuron=[2, 4, 4], axis_neuron=3, resnet_dt=True),
+    "DeepMD, two species": deepmd(2, sel=[20, 25], neuron=[2, 3], axis_neuron=2, activation_function="silu"),
+    "DeepMD by pairs, two species": deepmd(2, neuron=[3], axis_neuron=2, type_one_side=False, exclude_types=[[0, 0]]),
     "Quadratic": Entry(learnt(SMALL, QUADRATIC)),
     "Quadratic, two species": Entry(learnt({**TWO, "K": 1}, QUADRATIC), 2),
     "SO3 shared species channels, two species": Entry(learnt({**TWO, "species_channels": 2}, LINEAR), 2),
@@ -151,6 +160,8 @@ for key in (
     "SO4, two species",
     "SO4 chem, two species",
     "MTP 10, two species",
+    "DeepMD, two species",
+    "DeepMD by pairs, two species",
 ):
     ZOO[key] = ZOO[key]._replace(exceptions=NAMED)
 
@@ -170,6 +181,9 @@ def instance(name: str) -> Potential:
 
 def stir(potential: DescriptorPotential | Ensemble, n_species: int) -> None:
     with torch.no_grad():
+        for module in potential.modules():
+            if isinstance(module, DeepMD):
+                module.set_statistics(module.statistics(batch(n_species, potential.cutoff)))
         features = potential.descriptor(batch(n_species, potential.cutoff))
         for module in potential.modules():
             if isinstance(module, MLP):

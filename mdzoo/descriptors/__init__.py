@@ -4,6 +4,7 @@ from mdzoo.descriptors.ace import ACE
 from mdzoo.descriptors.acsf import ACSF
 from mdzoo.descriptors.base import Descriptor
 from mdzoo.descriptors.concatenate import Concatenate
+from mdzoo.descriptors.deepmd import DeepMD
 from mdzoo.descriptors.mtp import MTP
 from mdzoo.descriptors.pod import POD
 from mdzoo.descriptors.projection import Projection
@@ -21,6 +22,7 @@ __all__ = [
     "SO3",
     "SO4",
     "Concatenate",
+    "DeepMD",
     "Descriptor",
     "Projection",
     "Select",

@@ -27,7 +27,7 @@ from mdzoo.fit.prior import stiffness_of
 from mdzoo.fit.projection import optimise_empirical
 from mdzoo.fit.settings import LeastSquaresSettings, SgdSettings, settings_from
 from mdzoo.fit.solve import LinearPosterior
-from mdzoo.fit.start import freeze, linear_twin, n_trained, scale_features, start_from
+from mdzoo.fit.start import freeze, linear_twin, n_trained, scale_features, standardise, start_from
 from mdzoo.fit.trainer import Loaders, Run, callbacks_of, limits, trainer_of
 from mdzoo.potentials import ForceField
 
@@ -83,6 +83,7 @@ def fit(
             warnings.filterwarnings("ignore", message)
         datamodule.cutoff = max(force_field.cutoff, 1e-6)
         datamodule.setup("fit")
+        standardise(force_field, datamodule.train_set)
         project_features(force_field, datamodule.train_set)
         log.info("fit: %s, %d parameters that train, data %s", chosen, n_trained(force_field), datamodule.content_hash)
         found = loggers(run_dir, wandb, config={**(config or {}), "data_hash": datamodule.content_hash})

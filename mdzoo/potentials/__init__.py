@@ -1,6 +1,6 @@
 """Which energy has each atom?"""
 
-from mdzoo.descriptors import ACE, ACSF, MTP, POD, SO3, SO4, Concatenate, Projection, Select, Soap, SoapQuip
+from mdzoo.descriptors import ACE, ACSF, MTP, POD, SO3, SO4, Concatenate, DeepMD, Projection, Select, Soap, SoapQuip
 from mdzoo.potentials.atomic_energies import AtomicEnergies
 from mdzoo.potentials.base import PairPotential, Potential
 from mdzoo.potentials.descriptor_potential import DescriptorPotential
@@ -34,6 +34,7 @@ register(
     ACE,
     AtomicEnergies,
     Concatenate,
+    DeepMD,
     DescriptorPotential,
     Ensemble,
     LennardJones,
