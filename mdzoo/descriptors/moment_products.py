@@ -11,7 +11,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from mdzoo.basis.contraction import Contraction, Leg, Node, contractions, halves, inner_terms, plus, terms
+from mdzoo.basis.cartesian import cartesian_from_harmonics
+from mdzoo.basis.contraction import Contraction, Leg, Node, contractions, halves, inner_terms, terms
 from mdzoo.basis.spherical import exponents
 from mdzoo.ops import segment_sum
 
@@ -38,7 +39,7 @@ def tables(level: int, max_factors: int) -> Tables:
     for scalar in sorted(scalars, key=lambda s: len(s.moments)):
         plans[scalar] = cheapest(scalar, known)
         known |= pairs_of(plans[scalar])
-    legs = [leg for stage in stages(scalars) for leg in stage]
+    legs = [((mu, nu), e) for mu, top in enumerate(ranks(scalars)) for nu in range(top + 1) for e in exponents(nu)]
     pairs = sorted(known)
     row: dict[Node, int] = {((leg,), 0): index for index, leg in enumerate(legs)}
     row |= {pair: len(legs) + index for index, pair in enumerate(pairs)}
@@ -70,42 +71,23 @@ def ranks(scalars: tuple[Contraction, ...]) -> list[int]:
     return [max(nu for m, nu in moments if m == mu) for mu in range(1 + max(m for m, _ in moments))]
 
 
-def stages(scalars: tuple[Contraction, ...]) -> list[list[Leg]]:
-    """Return the legs by how many traces lead to them from the two highest ranks of their mu."""
-    tops = ranks(scalars)
-    out: list[list[Leg]] = []
-    for stage in range(max(tops) // 2 + 1):
-        kinds = [(mu, nu) for mu, top in enumerate(tops) for nu in (top - 2 * stage, top - 2 * stage - 1) if nu >= 0]
-        out.append([(kind, e) for kind in kinds for e in exponents(kind[1])])
-    return out
-
-
 class Moments(nn.Module):
-    """Components of all moments from those of the two highest ranks of each mu: traces, as u . u = 1.
+    """Components of all moments from a density in harmonics with the same radial functions.
 
-    Shapes: (n, C) -> (legs, n), in the order of `Tables.legs`.
+    Shapes: density (n, C), for each mu up to l = its highest rank -> (legs, n), in the order of `Tables.legs`.
     """
 
-    def __init__(self, scalars: tuple[Contraction, ...]) -> None:
+    def __init__(self, tops: list[int]) -> None:
         super().__init__()
-        legs = stages(scalars)
-        self.n_channels = len(legs[0])
-        traced: list[int] = []
-        for above, here in zip(legs[:-1], legs[1:], strict=True):
-            row = {leg: index for index, leg in enumerate(above)}
-            for square in ((2, 0, 0), (0, 2, 0), (0, 0, 2)):
-                traced += [row[(mu, nu + 2), plus(e, square)] for (mu, nu), e in here]
-        self.heights = [3 * len(here) for here in legs[1:]]
-        self.register_buffer("traced", torch.tensor(traced, dtype=torch.int64), persistent=False)
+        self.widths = [(top + 1) ** 2 for top in tops]
+        self.heights = [(top + 1) * (top + 2) * (top + 3) // 6 for top in tops]
+        self.register_buffer("matrix", torch.as_tensor(cartesian_from_harmonics(max(tops))), persistent=False)
 
     def forward(self, density: Tensor) -> Tensor:
         """Return the components, (legs, n)."""
-        parts = [density.t().contiguous()]
-        first = 0
-        for height in self.heights:
-            rows = parts[-1].index_select(0, self.traced[first : first + height])
-            parts.append(rows.view(3, -1, rows.shape[1]).sum(0))
-            first += height
+        parts: list[Tensor] = []
+        for mu, block in enumerate(density.t().split(self.widths)):
+            parts.append(self.matrix[: self.heights[mu], : self.widths[mu]] @ block)
         return torch.cat(parts)
 
 
@@ -147,30 +129,33 @@ class Scalars(nn.Module):
     def __init__(self, level: int, max_factors: int) -> None:
         super().__init__()
         plan = tables(level, max_factors)
-        self.moments = Moments(plan.scalars)
+        self.moments = Moments(ranks(plan.scalars))
         self.pairs = Products(plan.pairs)
         self.sums = Products([terms for _, terms in plan.sums])
-        self.n_channels, self.n_features = self.moments.n_channels, len(plan.scalars)
+        self.n_channels, self.n_features = sum(self.moments.widths), len(plan.scalars)
         order = [i for i, _ in plan.direct] + [i for i, _ in plan.sums]
         self.n_direct = len(plan.direct)
         self.register_buffer("direct", torch.tensor([row for _, row in plan.direct]), persistent=False)
         self.register_buffer("order", torch.tensor(order), persistent=False)
         self.register_buffer("place", torch.argsort(torch.tensor(order)), persistent=False)
 
-    def rows(self, density: Tensor) -> Tensor:
+    def rows(self, legs: Tensor) -> Tensor:
         """Return the components of moments and of pairs, (rows, n)."""
-        legs = self.moments(density)
         return torch.cat([legs, self.pairs(legs, legs)])
 
     def forward(self, density: Tensor) -> Tensor:
         """Return the scalars in the order of `contractions`, (n, F)."""
-        rows = self.rows(density)
+        return self.of_components(self.moments(density))
+
+    def of_components(self, legs: Tensor) -> Tensor:
+        """Return the scalars of the components of the moments (legs, n), (n, F)."""
+        rows = self.rows(legs)
         found = torch.cat([rows.index_select(0, self.direct), self.sums(rows, rows)])
         return found.index_select(0, self.place).t()
 
     def fold(self, density: Tensor, theta: Tensor) -> Tensor:
         """Return the scalars times theta (F,), (n,)."""
-        rows = self.rows(density)
+        rows = self.rows(self.moments(density))
         theta = theta.index_select(0, self.order)
         direct = theta[: self.n_direct] @ rows.index_select(0, self.direct)
         return direct + self.sums.fold(rows, rows, theta[self.n_direct :])

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from mdzoo.basis.contraction import contractions
 from mdzoo.basis.radial import chebyshev_rows
-from mdzoo.basis.spherical import monomials
+from mdzoo.basis.spherical import SphericalHarmonics
 from mdzoo.descriptors.base import Descriptor
 from mdzoo.descriptors.expansion import surroundings
 from mdzoo.descriptors.moment_products import Scalars, ranks
@@ -41,7 +41,8 @@ class MTP(Descriptor):
         trainable: whether the radial coefficients train.
 
     Parameters: `radial_coefficients` (n_species, n_species, mu, beta), the first species that of the centre.
-    Shapes: density (n, C), the components of the two highest ranks of each mu; features (n, F).
+    Shapes: density (n, C), for each mu in spherical harmonics up to its highest rank, which holds all its moments, as
+    traces of u (x) u are 1; features (n, F).
 
     Example:
         >>> MTP(level=8).labels()[:3]
@@ -65,7 +66,10 @@ class MTP(Descriptor):
         self.min_dist, self.scaling = float(min_dist), float(scaling)
         self.smoothness = 1
         self.ranks = ranks(contractions(self.level, self.max_factors))
-        self.register_buffer("columns", torch.tensor(columns(self.ranks)), persistent=False)
+        self.harmonics = SphericalHarmonics(self.ranks[0])
+        size = (self.ranks[0] + 1) ** 2
+        columns = [mu * size + lm for mu, top in enumerate(self.ranks) for lm in range((top + 1) ** 2)]
+        self.register_buffer("columns", torch.tensor(columns), persistent=False)
         self.scalars = Scalars(self.level, self.max_factors)
         self.n_channels, self.n_features = self.scalars.n_channels, self.scalars.n_features
         self.radial_size = int(radial_size)
@@ -73,12 +77,12 @@ class MTP(Descriptor):
         self.radial_coefficients = nn.Parameter(start, requires_grad=bool(trainable))
 
     def density(self, graph: Graph) -> Tensor:
-        """Return the components of the highest moments, (n, C), by (monomials x neighbours) @ (neighbours x mu)."""
+        """Return `sum_j f_mu(r_ij) Y_lm(u_ij)`, (n, C), for each atom (lm x neighbours) @ (neighbours x mu)."""
         around = surroundings(graph, 2.0 * self.cutoff)
         n, width = around.layout.n, around.layout.width
         f = self.radial(around.r, graph, around.layout).view(-1, n, width)
-        powers = torch.stack(monomials(around.x, around.y, around.z, self.ranks[0])).view(-1, n, width)
-        moments = powers.transpose(0, 1) @ f.permute(1, 2, 0)
+        harmonics = self.harmonics(around.x, around.y, around.z).view(-1, n, width)
+        moments = harmonics.transpose(0, 1) @ f.permute(1, 2, 0)
         return moments.transpose(1, 2).flatten(1).index_select(1, self.columns)
 
     def radial(self, r: Tensor, graph: Graph, layout: Padding) -> Tensor:
@@ -111,17 +115,6 @@ class MTP(Descriptor):
             name = " ".join(f"M{mu}{nu}" for mu, nu in moments)
             out.append(f"{name} ({','.join(map(str, bonds))})" if any(bonds) else name)
         return out
-
-
-def columns(tops: list[int]) -> list[int]:
-    """Return where the two highest ranks of each mu stand among all monomials up to the highest rank, mu by mu."""
-    first = [rank * (rank + 1) * (rank + 2) // 6 for rank in range(max(tops) + 2)]  # of lower degrees there are so many
-    out: list[int] = []
-    for mu, top in enumerate(tops):
-        start = mu * first[-1]
-        out += range(start + first[top], start + first[top + 1])
-        out += range(start + first[max(top - 1, 0)], start + first[top])
-    return out
 
 
 def first_coefficients(n_species: int, n_radial: int, size: int) -> Tensor:

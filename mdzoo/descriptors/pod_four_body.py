@@ -1,11 +1,11 @@
 """The four-body terms of POD: three neighbours and the three angles between them."""
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
+from mdzoo.basis.cartesian import cartesian_from_harmonics
 from mdzoo.basis.contraction import plus, repeats
-from mdzoo.basis.spherical import SphericalHarmonics, exponents, monomials
+from mdzoo.basis.spherical import exponents
 from mdzoo.descriptors.moment_products import Products, Sum
 from mdzoo.descriptors.pod_products import Channels, places, species_tuples
 
@@ -79,13 +79,3 @@ def contraction_tables(bonds: list[Bonds], degree: int) -> tuple[list[Sum], list
                 inner.append([(row[plus(e, f)], row[plus(e, g)], repeats(e)) for e in exponents(a)])
         outer.append(sums)
     return inner, outer
-
-
-def cartesian_from_harmonics(degree: int) -> np.ndarray:
-    """Return the matrix that makes all monomials up to a degree of the harmonics of unit vectors, (monomials, lm)."""
-    u = np.random.default_rng(0).normal(size=(3, 4 * (degree + 1) ** 2))
-    x, y, z = torch.as_tensor(u / np.linalg.norm(u, axis=0))
-    harmonics = SphericalHarmonics(degree)(x, y, z).numpy()
-    targets = torch.stack(monomials(x, y, z, degree)).numpy()
-    found = np.linalg.lstsq(harmonics.T, targets.T, rcond=None)[0].T
-    return np.where(np.abs(found) < 1e-12, 0.0, found)

@@ -46,9 +46,9 @@ def places(table: Mapping[str, Any], descriptor: MTP) -> np.ndarray:
     """Return which feature of the descriptor each scalar of the file is."""
     f, u = random_environments(len(descriptor.ranks))
     theirs = scalars_of_file(table, f, u)
-    channels = tables(descriptor.level, descriptor.max_factors).legs[: descriptor.n_channels]
-    density = np.stack([(f[mu] * np.prod(u ** np.array(e), -1)).sum(-1) for (mu, _), e in channels], 1)
-    mine = descriptor.contract(torch.as_tensor(density)).numpy().T
+    legs = tables(descriptor.level, descriptor.max_factors).legs
+    components = np.stack([(f[mu] * np.prod(u ** np.array(e), -1)).sum(-1) for (mu, _), e in legs])
+    mine = descriptor.scalars.of_components(torch.as_tensor(components)).numpy().T
     near = np.abs(theirs[:, None] - mine) <= 1e-9 * (np.abs(theirs[:, None]) + np.abs(mine))
     found = near.all(2)
     if not (found.sum(1) == 1).all():
