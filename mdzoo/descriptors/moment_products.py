@@ -90,6 +90,13 @@ class Moments(nn.Module):
             parts.append(self.matrix[: self.heights[mu], : self.widths[mu]] @ block)
         return torch.cat(parts)
 
+    def back(self, slopes: Tensor) -> Tensor:
+        """Return the slopes by the density, (n, C), of slopes by the components, (legs, n)."""
+        parts: list[Tensor] = []
+        for mu, block in enumerate(slopes.split(self.heights)):
+            parts.append(self.matrix[: self.heights[mu], : self.widths[mu]].t() @ block)
+        return torch.cat(parts).t()
+
 
 class Products(nn.Module):
     """`z_o = sum_t m_ot x_a(o,t) y_b(o,t)`: one gather for each factor, one product, one segmented sum.
@@ -121,6 +128,15 @@ class Products(nn.Module):
     def fold(self, x: Tensor, y: Tensor, theta: Tensor) -> Tensor:
         """Return the sums times theta (outputs,), (n,)."""
         return (theta.index_select(0, self.owner) * self.times) @ self.products(x, y)
+
+    def slopes(self, x: Tensor, left: Tensor, right: Tensor, along: Tensor) -> Tensor:
+        """Return the slopes by x (rows, n) of `sum_o along_o z_o`, both factors taken from x.
+
+        `left` and `right` are the factors (terms, n), and are overwritten; `along` is (outputs, n) or (outputs, 1).
+        """
+        weights = along.index_select(0, self.owner) * self.times.unsqueeze(1)
+        out = torch.zeros_like(x).index_add_(0, self.first, right.mul_(weights))
+        return out.index_add_(0, self.second, left.mul_(weights))
 
 
 class Scalars(nn.Module):
@@ -159,3 +175,20 @@ class Scalars(nn.Module):
         theta = theta.index_select(0, self.order)
         direct = theta[: self.n_direct] @ rows.index_select(0, self.direct)
         return direct + self.sums.fold(rows, rows, theta[self.n_direct :])
+
+    def slopes(self, density: Tensor, theta: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the scalars times theta (F, n) or (F, 1), (n,), and their slopes by the density, (n, C); no graph."""
+        legs = self.moments(density)
+        first, second = legs.index_select(0, self.pairs.first), legs.index_select(0, self.pairs.second)
+        pairs = segment_sum(
+            (first * second).mul_(self.pairs.times.unsqueeze(1)), self.pairs.owner, self.pairs.n_outputs
+        )
+        rows = torch.cat([legs, pairs])
+        theta = theta.index_select(0, self.order)
+        left, right = rows.index_select(0, self.sums.first), rows.index_select(0, self.sums.second)
+        along = theta[self.n_direct :].index_select(0, self.sums.owner) * self.sums.times.unsqueeze(1)
+        energies = (theta[: self.n_direct] * rows.index_select(0, self.direct)).sum(0) + (left * right * along).sum(0)
+        slopes = self.sums.slopes(rows, left, right, theta[self.n_direct :])
+        slopes.index_add_(0, self.direct, theta[: self.n_direct].expand(-1, rows.shape[1]))
+        by_legs = slopes[: legs.shape[0]] + self.pairs.slopes(legs, first, second, slopes[legs.shape[0] :])
+        return energies, self.moments.back(by_legs)

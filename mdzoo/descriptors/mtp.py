@@ -14,6 +14,9 @@ from mdzoo.descriptors.moment_products import Scalars, ranks
 from mdzoo.graph import Graph
 from mdzoo.ops import Padding, pad
 
+CHUNK = 256
+"""Atoms whose products are in flight together: some thousand rows of them fit a cache."""
+
 
 class MTP(Descriptor):
     r"""Contractions of moment tensors to scalars (Shapeev, DOI 10.1137/15M1054183).
@@ -64,7 +67,7 @@ class MTP(Descriptor):
         check(int(level), int(max_factors), float(min_dist), self.cutoff)
         self.level, self.max_factors = int(level), int(max_factors)
         self.min_dist, self.scaling = float(min_dist), float(scaling)
-        self.smoothness = 1
+        self.smoothness, self.has_fold, self.chunk = 1, True, CHUNK
         self.ranks = ranks(contractions(self.level, self.max_factors))
         self.harmonics = SphericalHarmonics(self.ranks[0])
         size = (self.ranks[0] + 1) ** 2
@@ -107,6 +110,19 @@ class MTP(Descriptor):
     def contract_with(self, density: Tensor, theta: Tensor) -> Tensor:
         """Return `B(A) @ theta`, (n,): the weights act on the products, and the features are never formed."""
         return self.scalars.fold(density, theta)
+
+    def fold(self, density: Tensor, theta: Tensor) -> tuple[Tensor, Tensor]:
+        """Return `B(A) @ theta`, (n,), and its slopes by A, (n, C), for weights (1, F) or (n, F), without a graph."""
+        energies: list[Tensor] = []
+        slopes: list[Tensor] = []
+        weights = theta.t()
+        for first in range(0, density.shape[0], self.chunk):
+            last = min(first + self.chunk, density.shape[0])
+            some = weights if weights.shape[1] == 1 else weights[:, first:last]
+            found = self.scalars.slopes(density[first:last], some)
+            energies.append(found[0])
+            slopes.append(found[1])
+        return torch.cat(energies), torch.cat(slopes)
 
     def labels(self) -> list[str]:
         """Return names such as `M00` (mu, nu) and `M01 M01 M02 (0,1,1)`, bonds in the order 12, 13, 23."""
