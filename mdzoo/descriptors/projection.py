@@ -15,6 +15,7 @@ class Projection(Descriptor):
     `random` draws the entries from N(0, 1/P), which keeps scalar products up to sqrt(2/P) of the norms (Johnson and
     Lindenstrauss, DOI 10.1090/conm/026/737400). `principal` starts like that, and a fit then takes the P combinations
     that vary most over the atoms of the training set, of features scaled to unit deviation: the principal components.
+    A model that has learnt its components keeps them when a fit goes on from it.
 
     Arguments:
         descriptor: any descriptor.
@@ -46,6 +47,7 @@ class Projection(Descriptor):
         generator = torch.Generator().manual_seed(int(seed))
         matrix = torch.randn(descriptor.n_features, size, generator=generator, dtype=torch.float64) / size**0.5
         self.register_buffer("matrix", matrix)
+        self.register_buffer("learnt", torch.tensor(kind == "random"))
 
     @torch.jit.unused
     def set_matrix(self, matrix: Tensor) -> None:
@@ -56,14 +58,20 @@ class Projection(Descriptor):
                 "for each component"
             )
         self.matrix.copy_(matrix)
+        self.learnt.fill_(True)
 
     @torch.jit.unused
     def set_principal(self, covariance: Tensor) -> None:
-        """Take the P leading principal components of features with this covariance (F, F), scaled to unit deviation."""
+        """Take the P leading principal components of features with this covariance (F, F), scaled to unit deviation.
+
+        Components that do not vary beyond rounding, where features depend on each other, are zero.
+        """
         deviation = covariance.diagonal().sqrt()
         varies = deviation > 1e-12 * deviation.max()
         scale = torch.where(varies, 1.0 / torch.where(varies, deviation, 1.0), 0.0)
-        _, vectors = torch.linalg.eigh(covariance * scale * scale.unsqueeze(1))
+        variances, vectors = torch.linalg.eigh(covariance * scale * scale.unsqueeze(1))
+        rounding = torch.finfo(variances.dtype).eps * len(variances) * variances[-1]
+        vectors = vectors * (variances > rounding)
         self.set_matrix(scale.unsqueeze(1) * vectors.flip(1)[:, : self.n_features])
 
     def density(self, graph: Graph) -> Tensor:

@@ -15,9 +15,9 @@ log = logging.getLogger(__name__)
 
 
 def project_features(force_field: ForceField, dataset: Dataset) -> None:
-    """Give every projection on principal components those of its features over the atoms of a data set."""
+    """Give every projection on principal components those of a data set, unless it has some."""
     for part in force_field.modules():
-        if isinstance(part, Projection) and part.kind == "principal":
+        if isinstance(part, Projection) and not part.learnt:
             part.set_principal(covariance(part, dataset))
             log.info("projection: %d of %d features", part.n_features, part.descriptor.n_features)
 
