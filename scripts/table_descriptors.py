@@ -1,0 +1,129 @@
+"""Accuracy and cost of each descriptor + Linear (+ ZBL) in closed form, at about 50, 150 and 500 features, as Markdown.
+
+Each cell is one `mdzoo train` with its own run directory under --out; what is finished is not done again, so a run that
+was stopped goes on. Ridge and the weight of energies are chosen by grouped cross-validation on the training file; the
+test file is looked at once, at the end of each fit. Step costs are CPU time of one thread from the exported file,
+energies and forces of eight copies of the set's first structure; LAMMPS's snap is timed by scripts/bench_step.py.
+
+Examples:
+  python scripts/table_descriptors.py --data-root FOLDER                       # hours on two cores
+  python scripts/table_descriptors.py --data-root FOLDER --sets Mo --only SO3 ACE --sizes 50 150
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+from timeit import timeit
+from typing import Any
+
+import ase.io
+import torch
+from rich.progress import track
+
+from mdzoo.data import graph_from_atoms
+from mdzoo.export.contract import INPUTS, inputs_of
+from mdzoo.export.torchscript import load
+
+SETS = {  # a file whose first structure is timed, and what is trained on
+    "Ni": ("zuo2020/Ni_test.extxyz", ["data=zuo2020", "data.element=Ni", "descriptor.cutoff=4.5"]),
+    "Li": ("zuo2020/Li_test.extxyz", ["data=zuo2020", "data.element=Li", "descriptor.cutoff=5.0"]),
+    "Mo": ("zuo2020/Mo_test.extxyz", ["data=zuo2020", "data.element=Mo", "descriptor.cutoff=4.6"]),
+    "Si": ("zuo2020/Si_test.extxyz", ["data=zuo2020", "data.element=Si", "descriptor.cutoff=5.0"]),
+    "InP": ("inp_fitsnap/InP_all.extxyz.gz", ["data=inp_fitsnap", "descriptor.cutoff=5.0"]),
+}
+COMMON = [
+    "empirical=[zbl]",
+    "empirical.zbl.inner=1.0",
+    "empirical.zbl.outer=2.0",
+    "regressor=linear",
+    "fit=least_squares",
+    "fit.weights.energy=[10.0,30.0,100.0]",
+    "wandb=disabled",
+]
+SO3 = ["descriptor.radial=chebyshev", "descriptor.stretch=0.0"]
+# for each descriptor and size: overrides for sets of one element
+ROWS: dict[str, dict[int, list[str]]] = {
+    "so3": {
+        50: [*SO3, "descriptor.K=[3,2]", "descriptor.L=[3,2]"],
+        150: [*SO3, "descriptor.K=[5,3]", "descriptor.L=[3,2]"],
+        500: [*SO3, "descriptor.K=[7,5,2]", "descriptor.L=[4,3,2]", "descriptor.body_order=5"],
+    },
+    "ace": {
+        50: ["descriptor.K=[6,3,2]", "descriptor.L=[0,3,2]", "descriptor.stretch=0.0"],
+        150: ["descriptor.K=[8,5,3]", "descriptor.L=[0,3,2]", "descriptor.stretch=0.0"],
+        500: ["descriptor.K=[8,6,4,2]", "descriptor.L=[0,5,3,2]", "descriptor.body_order=5", "descriptor.stretch=0.0"],
+    },
+    "so4": {50: ["descriptor.twojmax=8"], 150: ["descriptor.twojmax=12"]},
+    "mtp": {50: ["descriptor.level=14"], 150: ["descriptor.level=18"], 500: ["descriptor.level=22"]},
+    "acsf": {},
+    "soap": {},
+    "pod": {},
+}
+
+
+def train(run_dir: Path, overrides: list[str]) -> dict[str, Any]:
+    """Return the metrics of a run, trained unless it is finished."""
+    if not (run_dir / "metrics.json").is_file():
+        command = [sys.executable, "-m", "mdzoo.cli", "train", *overrides, f"run_dir={run_dir}"]
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode:
+            raise SystemExit(f"{' '.join(command)}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}")
+    return json.loads((run_dir / "metrics.json").read_text())
+
+
+def step_cost(run_dir: Path, atoms: ase.Atoms) -> float:
+    """Return the cost of energies, forces and virial in microseconds per atom, the least of five calls."""
+    module = load(run_dir / "model.pt", check=False)
+    inputs = inputs_of(graph_from_atoms(atoms, module.atomic_numbers, module.cutoff))
+    arguments = [inputs[name] for name in INPUTS]
+    times = [timeit(lambda: module(*arguments), timer=time.process_time, number=1) for _ in range(7)]
+    return min(times[2:]) * 1e6 / len(atoms)
+
+
+def cell(name: str, metrics: dict[str, Any], cost: float) -> str:
+    """Return a row of the table."""
+    test, model, seconds = metrics["test"], metrics["model"], metrics["seconds"]
+    energy, force = test["intervals"]["energy_mae"], test["intervals"]["force_mae"]
+    figures = [
+        f"{1e3 * test['energy_mae']:.2f} ({1e3 * energy[0]:.2f} to {1e3 * energy[1]:.2f})",
+        f"{test['force_mae']:.4f} ({force[0]:.4f} to {force[1]:.4f})",
+        f"{seconds['fit']:.0f}",
+        f"{cost:.0f}",
+    ]
+    return f"| {name} | {model['n_features']} | " + " | ".join(figures) + " |"
+
+
+def parse() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data-root", required=True, help="folder that holds zuo2020/ and inp_fitsnap/")
+    parser.add_argument("--sets", nargs="+", default=list(SETS), choices=list(SETS), help="data sets, by default all")
+    parser.add_argument("--only", nargs="+", default=list(ROWS), choices=list(ROWS), help="descriptors, by default all")
+    parser.add_argument("--sizes", nargs="+", type=int, default=[50, 150, 500], help="about as many features")
+    parser.add_argument("--out", type=Path, default=Path("outputs/table"), help="for the runs (%(default)s)")
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Train what is missing and print the table of each set."""
+    options = parse()
+    torch.set_num_threads(1)
+    for name in options.sets:
+        file, of_set = SETS[name]
+        atoms = ase.io.read(Path(options.data_root) / file, 0).repeat(2)
+        chosen = [(d, size, ROWS[d][size]) for d in options.only for size in options.sizes if size in ROWS[d]]
+        lines = []
+        for descriptor, size, extra in track(chosen, name):
+            run_dir = options.out / name / f"{descriptor}_{size}"
+            overrides = [f"descriptor={descriptor}", f"data.root={options.data_root}", *of_set, *COMMON, *extra]
+            metrics = train(run_dir, overrides)
+            lines.append(cell(descriptor, metrics, step_cost(run_dir, atoms)))
+        print(f"\n{name}\n\n| descriptor | features | energy, meV/atom | force, eV/Angstrom | fit, s | us/atom/step |")
+        print("|---|---|---|---|---|---|", *lines, sep="\n", flush=True)
+
+
+if __name__ == "__main__":
+    main()
