@@ -92,7 +92,8 @@ def test_data_files_are_there(choice, data_root):
 
 @pytest.mark.parametrize("choice", groups()["experiment"])
 def test_every_experiment_assembles_and_predicts_one_batch(choice, tmp_path):
-    words = [word for word in tiny_data.write(tmp_path) if word != "data=extxyz"]
+    numbers = plain(compose("train", [f"experiment={choice}"]).data)["atomic_numbers"] or [14]
+    words = [word for word in tiny_data.write(tmp_path, numbers) if word != "data=extxyz"]
     settings = plain(compose("train", [f"experiment={choice}", *words]))
     data = data_module(settings["data"] | {"stress_mask": None})
     data.setup()

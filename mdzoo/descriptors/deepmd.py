@@ -29,10 +29,11 @@ class EmbeddedSum(nn.Module):
     def forward(self, rows: Tensor, atoms: Tensor) -> Tensor:
         """Return the sums."""
         layout = padding(atoms)
-        table = pad(rows, layout, torch.zeros([4], dtype=rows.dtype, device=rows.device)).view(-1, layout.width, 4)
+        table = pad(rows, layout, torch.zeros([4], dtype=rows.dtype, device=rows.device))
         parts: list[Tensor] = []
-        for block in table.split(max(1, self.block // layout.width)):
-            parts.append(self.network(block[:, :, :1]).mT @ block)
+        for block in table.split(max(1, self.block // layout.width) * layout.width):
+            g = self.network(block[:, :1].t().contiguous()).view(-1, block.shape[0] // layout.width, layout.width)
+            parts.append(g.transpose(0, 1) @ block.view(-1, layout.width, 4))
         return torch.cat(parts)
 
 
@@ -167,12 +168,12 @@ class DeepMD(Descriptor):
 
     def vacancies(self) -> Tensor:
         """Return what a neighbour at the cutoff adds to the first column of T, by species, (centre, neighbour, M)."""
-        first = (-self.davg / self.dstd[:, 0]).unsqueeze(1)
+        first = (-self.davg / self.dstd[:, 0]).unsqueeze(0)
         each: list[Tensor] = []
         for summed in self.sums:
             each.append(first * summed.network(first))
         each.append(torch.zeros_like(each[0]))  # of pairs that do not see each other
-        return torch.stack(each)[self.kinds, torch.arange(self.n_species, device=first.device).unsqueeze(1)]
+        return torch.stack(each)[self.kinds, :, torch.arange(self.n_species, device=first.device).unsqueeze(1)]
 
     def contract(self, density: Tensor) -> Tensor:
         """Return the features, (n, M * axis_neuron), of the density (n, M * 4)."""

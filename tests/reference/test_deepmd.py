@@ -4,9 +4,15 @@ numbers of deepmd-kit 3.2.0 everywhere, made by `in_deepmd_kit` below from the w
 import numpy as np
 import pytest
 import torch
+from ase.io import read, write
 
+import mdzoo
 from mdzoo.basis.embedding import EmbeddingNetwork
+from mdzoo.cli import main
+from mdzoo.data import graph_from_atoms
 from mdzoo.descriptors import DeepMD
+from mdzoo.export.contract import INPUTS, inputs_of
+from mdzoo.export.torchscript import load
 from mdzoo.fit import fit
 from mdzoo.fit.cached import KeptForceField
 from mdzoo.fit.design import design
@@ -38,11 +44,13 @@ TWO = {"n_species": 2, "rcut_smth": 1, "neuron": [3, 6, 12, 12], "axis_neuron": 
 
 
 def by_formula(one_side: bool) -> DeepMD:
-    """Weights sin(1 + k), sin(2 + k) ... of the k-th parameter: weight, bias, step of each layer of each network."""
+    """Weights sin(1 + k), sin(2 + k) ... of the k-th parameter: weight (n_in, n_out), bias, step of each layer."""
     out = DeepMD(4, 2, 1, [3, 2], [2, 4], 2, resnet_dt=True, type_one_side=one_side)
     with torch.no_grad():
         for k, p in enumerate(out.parameters()):
-            p.copy_(torch.sin(torch.arange(1.0, p.numel() + 1) + k).reshape(p.shape))
+            p.copy_(
+                torch.sin(torch.arange(1.0, p.numel() + 1) + k).reshape(p.mT.shape if p.dim() == 2 else p.shape).t()
+            )
         out.davg.copy_(torch.tensor([0.1, 0.2]))
         out.dstd.copy_(torch.tensor([[0.5, 0.4], [0.3, 0.6]]))
     return out
@@ -71,7 +79,7 @@ def in_deepmd_kit(mine: DeepMD, sel: list[int], **options):
     for kind, part in enumerate(mine.sums):
         index = (kind,) if out.type_one_side else divmod(kind, mine.n_species)
         for layer, own in zip(out.embeddings[index].layers, part.network.layers, strict=True):
-            layer.w, layer.b = own.weight.detach().numpy(), own.bias.detach().numpy()
+            layer.w, layer.b = own.weight.detach().numpy().T, own.bias.detach().numpy()
             layer.idt = None if own.step is None else own.step.detach().numpy()
     out.davg = np.pad(mine.davg.numpy()[:, None, None].repeat(sum(sel), 1), ((0, 0), (0, 0), (0, 3)))
     out.dstd = mine.dstd.numpy()[:, [0, 1, 1, 1]][:, None].repeat(sum(sel), 1)
@@ -229,6 +237,22 @@ def test_networks_train_with_the_rest_and_are_not_kept(tmp_path):
     assert float(mean) > 0.0
     fit(model, data(data().train_set.frames[:2]), tmp_path / "more", {**settings, "epochs": 1})
     assert descriptor.davg.equal(mean), "statistics are set once"
+
+
+def test_the_experiment_trains_and_exports(data_root, tmp_path):
+    frames = read(data_root / "deepmd_water" / "data_0.extxyz.gz", ":2")
+    write(tmp_path / "few.extxyz", frames)
+    few = [f"data.{split}={tmp_path}/few.extxyz" for split in ("train", "test")]
+    small = ["descriptor.cutoff=3", "descriptor.neuron=[4,8]", "descriptor.axis_neuron=2", "regressor.hidden=[8]"]
+    words = ["experiment=deepmd", *few, *small, "fit.epochs=1", "data.cache=false", "wandb=disabled"]
+    assert main(["train", *words, f"run_dir={tmp_path}/run"]) == 0
+    model = mdzoo.load(tmp_path / "run")
+    assert float(model.potential.terms[1].descriptor.davg.min()) > 0.0
+    graph = graph_from_atoms(frames[0], [8, 1], 3.0)
+    exported = load(tmp_path / "run" / "model.pt")
+    inputs = inputs_of(graph)
+    found = exported(*[inputs[name] for name in INPUTS])
+    torch.testing.assert_close(found[2], model(graph).forces, rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize(
