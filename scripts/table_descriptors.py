@@ -27,12 +27,12 @@ from mdzoo.data import graph_from_atoms
 from mdzoo.export.contract import INPUTS, inputs_of
 from mdzoo.export.torchscript import load
 
-SETS = {  # a file whose first structure is timed, and what is trained on
-    "Ni": ("zuo2020/Ni_test.extxyz", ["data=zuo2020", "data.element=Ni", "descriptor.cutoff=4.5"]),
-    "Li": ("zuo2020/Li_test.extxyz", ["data=zuo2020", "data.element=Li", "descriptor.cutoff=5.0"]),
-    "Mo": ("zuo2020/Mo_test.extxyz", ["data=zuo2020", "data.element=Mo", "descriptor.cutoff=4.6"]),
-    "Si": ("zuo2020/Si_test.extxyz", ["data=zuo2020", "data.element=Si", "descriptor.cutoff=5.0"]),
-    "InP": ("inp_fitsnap/InP_all.extxyz.gz", ["data=inp_fitsnap", "descriptor.cutoff=5.0"]),
+SETS = {  # a file whose first structure is timed, the cutoff, and what is trained on
+    "Ni": ("zuo2020/Ni_test.extxyz", 4.5, ["data=zuo2020", "data.element=Ni"]),
+    "Li": ("zuo2020/Li_test.extxyz", 5.0, ["data=zuo2020", "data.element=Li"]),
+    "Mo": ("zuo2020/Mo_test.extxyz", 4.6, ["data=zuo2020", "data.element=Mo"]),
+    "Si": ("zuo2020/Si_test.extxyz", 5.0, ["data=zuo2020", "data.element=Si"]),
+    "InP": ("inp_fitsnap/InP_all.extxyz.gz", 5.0, ["data=inp_fitsnap"]),
 }
 COMMON = [
     "empirical=[zbl]",
@@ -58,9 +58,17 @@ ROWS: dict[str, dict[int, list[str]]] = {
     },
     "so4": {50: ["descriptor.twojmax=8"], 150: ["descriptor.twojmax=12"]},
     "mtp": {50: ["descriptor.level=14"], 150: ["descriptor.level=18"], 500: ["descriptor.level=22"]},
-    "acsf": {},
-    "soap": {},
-    "pod": {},
+    "acsf": {50: []},
+    "soap": {
+        50: ["descriptor.n_max=4", "descriptor.l_max=4"],
+        150: ["descriptor.n_max=6", "descriptor.l_max=6"],
+        500: ["descriptor.n_max=10", "descriptor.l_max=8"],
+    },
+    "pod": {
+        50: ["descriptor.K=[6,5,4]", "descriptor.P=[4,3]"],
+        150: ["descriptor.K=[8,6,4,3]", "descriptor.P=[5,4,3]"],
+        500: ["descriptor.K=[10,9,7,5]", "descriptor.P=[6,5,4]"],
+    },
 }
 
 
@@ -112,13 +120,21 @@ def main() -> None:
     options = parse()
     torch.set_num_threads(1)
     for name in options.sets:
-        file, of_set = SETS[name]
+        file, cutoff, of_set = SETS[name]
         atoms = ase.io.read(Path(options.data_root) / file, 0).repeat(2)
         chosen = [(d, size, ROWS[d][size]) for d in options.only for size in options.sizes if size in ROWS[d]]
         lines = []
         for descriptor, size, extra in track(chosen, name):
             run_dir = options.out / name / f"{descriptor}_{size}"
-            overrides = [f"descriptor={descriptor}", f"data.root={options.data_root}", *of_set, *COMMON, *extra]
+            key = "r_cut" if descriptor == "soap" else "cutoff"
+            overrides = [
+                f"descriptor={descriptor}",
+                f"descriptor.{key}={cutoff}",
+                f"data.root={options.data_root}",
+                *of_set,
+                *COMMON,
+                *extra,
+            ]
             metrics = train(run_dir, overrides)
             lines.append(cell(descriptor, metrics, step_cost(run_dir, atoms)))
         print(f"\n{name}\n\n| descriptor | features | energy, meV/atom | force, eV/Angstrom | fit, s | us/atom/step |")
