@@ -89,6 +89,8 @@ def combined(name: str, n_species: int = 1, **options) -> Entry:
 
 NEAR = {**SMALL, "cutoff": 3, "K": 1}
 BISPECTRUM2 = {**TWO, "L": 2, "body_order": 4}
+SNAP_2 = {"name": "SO4", "cutoff": 4, "n_species": 2, "twojmax": 2}
+MOMENTS_2 = {"name": "MTP", "cutoff": 3.5, "n_species": 2, "level": 6}
 MIXED = {"name": "ACE", "cutoff": 4, "K": 2, "L": 1, "n_species": 2, "species_channels": 1}
 
 def soap(n_species: int = 1, **options) -> Entry:
@@ -137,6 +139,12 @@ ZOO: dict[str, Entry] = {
     "ACE shared species channels, two species": Entry(learnt(MIXED, LINEAR), 2),
     "Concatenate": combined("Concatenate", descriptors=[NEAR, ace("chebyshev", 3, K=2, L=1).table["descriptor"]]),
     "Concatenate without density": combined("Concatenate", descriptors=[NEAR, acsf().table["descriptor"]]),
+    "Select of those that know slopes, two species": combined(
+        "Select",
+        2,
+        descriptor={"name": "Concatenate", "descriptors": [SNAP_2, MOMENTS_2]},
+        exclude=["SO41.*2j=2]"],
+    ),
     "Select, two species": combined("Select", 2, descriptor=BISPECTRUM2, include=["b*"], exclude=["*l=0*"]),
     "Projection, two species": combined("Projection", 2, descriptor=MIXED, n_components=5),
     "Soap": soap(),
@@ -160,6 +168,7 @@ for key in (
     "SO4, two species",
     "SO4 chem, two species",
     "MTP 10, two species",
+    "Select of those that know slopes, two species",
     "DeepMD, two species",
     "DeepMD by pairs, two species",
 ):

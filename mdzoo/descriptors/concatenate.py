@@ -39,6 +39,7 @@ class Concatenate(Descriptor):
         self.descriptors = nn.ModuleList(members)
         self.smoothness = min(d.smoothness for d in members)
         self.has_density = all(d.has_density for d in members)
+        self.has_fold = all(d.has_fold for d in members)
         self.n_features = sum(d.n_features for d in members)
         self.channel_counts = [d.n_channels for d in members]
         self.n_channels = sum(self.channel_counts)
@@ -74,6 +75,19 @@ class Concatenate(Descriptor):
             out = out + descriptor.contract_with(shares[number], theta[first : first + descriptor.n_features])
             first += descriptor.n_features
         return out
+
+    def fold(self, density: Tensor, theta: Tensor) -> tuple[Tensor, Tensor]:
+        """Return `B(A) @ theta`, (n,), and its slopes by A, (n, C), for weights (1, F) or (n, F)."""
+        out = torch.zeros_like(density[:, 0])
+        slopes: list[Tensor] = []
+        first = 0
+        shares = density.split(self.channel_counts, 1)
+        for number, descriptor in enumerate(self.descriptors):
+            found, slope = descriptor.fold(shares[number], theta[:, first : first + descriptor.n_features])
+            out = out + found
+            slopes.append(slope)
+            first += descriptor.n_features
+        return out, torch.cat(slopes, 1)
 
     def forward(self, graph: Graph) -> Tensor:
         """Return the features, (n, F)."""

@@ -41,7 +41,7 @@ class Projection(Descriptor):
         self.kind = kind
         self.descriptor = descriptor
         self.smoothness = descriptor.smoothness
-        self.has_density = descriptor.has_density
+        self.has_density, self.has_fold = descriptor.has_density, descriptor.has_fold
         self.n_channels = descriptor.n_channels
         self.n_features = size
         generator = torch.Generator().manual_seed(int(seed))
@@ -85,6 +85,10 @@ class Projection(Descriptor):
     def contract_with(self, density: Tensor, theta: Tensor) -> Tensor:
         """Return `B(A) @ W @ theta`, (n,)."""
         return self.descriptor.contract_with(density, self.matrix @ theta)
+
+    def fold(self, density: Tensor, theta: Tensor) -> tuple[Tensor, Tensor]:
+        """Return `B(A) @ W @ theta`, (n,), and its slopes by A, (n, C), for weights (1, P) or (n, P)."""
+        return self.descriptor.fold(density, theta @ self.matrix.t())
 
     def forward(self, graph: Graph) -> Tensor:
         """Return the features, (n, P)."""

@@ -43,7 +43,7 @@ class Select(Descriptor):
             )
         self.descriptor = descriptor
         self.smoothness = descriptor.smoothness
-        self.has_density = descriptor.has_density
+        self.has_density, self.has_fold = descriptor.has_density, descriptor.has_fold
         self.n_channels = descriptor.n_channels
         self.n_features = len(kept)
         self.register_buffer("kept", torch.tensor(sorted(kept)), persistent=False)
@@ -60,6 +60,11 @@ class Select(Descriptor):
         """Return `B(A) @ theta`, (n,)."""
         every = torch.zeros([self.descriptor.n_features], dtype=theta.dtype, device=theta.device)
         return self.descriptor.contract_with(density, every.index_copy(0, self.kept, theta))
+
+    def fold(self, density: Tensor, theta: Tensor) -> tuple[Tensor, Tensor]:
+        """Return `B(A) @ theta`, (n,), and its slopes by A, (n, C), for weights (1, F) or (n, F)."""
+        every = torch.zeros([theta.shape[0], self.descriptor.n_features], dtype=theta.dtype, device=theta.device)
+        return self.descriptor.fold(density, every.index_copy(1, self.kept, theta))
 
     def forward(self, graph: Graph) -> Tensor:
         """Return the features, (n, F)."""

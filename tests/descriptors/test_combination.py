@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from mdzoo.descriptors import ACE, ACSF, SO3, SO4, Concatenate, Projection, Select
+from mdzoo.descriptors import ACE, ACSF, MTP, SO3, SO4, Concatenate, Projection, Select
 from mdzoo.fit.design import design
 from mdzoo.fit.principal import covariance
 from mdzoo.graph import within
@@ -92,6 +92,18 @@ def test_rows_of_linear_fits_are_those_of_backward_passes(name):
     expected = design(DescriptorPotential(descriptor, Linear(descriptor.n_features, 2, bias=False)), graph)
     for name, ours, theirs in zip(found._fields, found, expected, strict=True):
         compare(name, ours, theirs, 1e-11)
+
+
+@pytest.mark.parametrize("kinds", [1, 4])
+def test_folded_weights_and_slopes_of_descriptors_that_know_them(kinds):
+    inner = Select(Concatenate([SO4(CUTOFF, 2, twojmax=2), MTP(CUTOFF, 2, level=6)]), exclude=["SO41.*2j=2]"])
+    descriptor = Projection(inner, 5)
+    density = descriptor.density(brute_force_graph(crystal(2), CUTOFF)).requires_grad_()
+    theta = torch.randn(kinds, 5, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    expected = (descriptor.contract(density) * theta).sum(1)
+    energies, slopes = descriptor.fold(density.detach(), theta)
+    torch.testing.assert_close(energies, expected.detach(), rtol=1e-11, atol=1e-11)
+    torch.testing.assert_close(slopes, torch.autograd.grad(expected.sum(), density)[0], rtol=1e-11, atol=1e-11)
 
 
 def test_select_keeps_what_matches_and_drops_what_is_excluded():
