@@ -36,7 +36,9 @@ def level(moments: tuple[Moment, ...]) -> int:
 @cache
 def contractions(max_level: int, max_factors: int) -> tuple[Contraction, ...]:
     """Return all scalars up to a level, of up to `max_factors` moments; a lower level gives the head of the list."""
-    kinds = [(mu, nu) for mu in range(max_level // 4 + 1) for nu in range(max_level) if level(((mu, nu),)) <= max_level]
+    every = [(mu, nu) for mu in range(max_level // 4 + 1) for nu in range(max_level)]
+    # the nu indices of a moment need others to be contracted with, of which (0, nu) has the lowest level
+    kinds = [(mu, nu) for mu, nu in every if level(((mu, nu), (0, nu)) if nu else ((mu, nu),)) <= max_level]
     found: list[Contraction] = []
     for n_factors in range(1, max_factors + 1):
         for moments in combinations_with_replacement(kinds, n_factors):

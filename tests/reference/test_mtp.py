@@ -128,7 +128,7 @@ def test_no_more_products_than_the_published_files_ask_for():
         assert len(plan.legs) + len(sums) <= moments
 
 
-@pytest.mark.parametrize(("level", "n_species"), [(2, 1), (8, 1), (16, 1), (6, 2), (14, 2), (10, 4)])
+@pytest.mark.parametrize(("level", "n_species"), [(2, 1), (8, 1), (20, 1), (6, 2), (20, 2), (16, 4)])
 def test_written_files_mean_the_same_to_motep(level, n_species, tmp_path):
     model = potential(level, n_species)
     write_mtp(tmp_path / "pot.mtp", model)
