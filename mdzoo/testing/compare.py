@@ -11,7 +11,7 @@ from mdzoo.potentials.force_field import ForceField, Prediction
 
 SKIN = 0.3  # Angstrom, more than an atom moves in a difference
 ROUNDING = 1e-10  # of the largest value
-SINGLE = 2e-4  # of the largest value, for a model of float32: sums of some hundred terms that partly cancel
+SINGLE = 1e-4  # of the largest value, for a model of float32: sums of some hundred terms that partly cancel
 NAMES = ("energy", "energies", "forces", "virial", "atom_virial")
 
 
