@@ -110,6 +110,8 @@ class Harmonics(nn.Module):
     Shapes: moments (n, turning rows, axial rows) -> (n, K), by degree, within it by turning row.
     """
 
+    matrix: Tensor
+
     def __init__(self, degree: int) -> None:
         super().__init__()
         self.degree = int(degree)
@@ -133,6 +135,7 @@ class Harmonics(nn.Module):
                 ordered.append(parts[m][level - m].flatten(1))
         return torch.cat(ordered, 1)
 
+    @torch.jit.unused
     def at(self, points: np.ndarray) -> Tensor:
         """Return the values at points (Q, 4), (K, Q)."""
         axial, turning = (torch.as_tensor(rows) for rows in rows_at(points, self.degree))

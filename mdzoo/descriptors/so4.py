@@ -50,6 +50,7 @@ class SO4(Descriptor):
     Shapes: density (n, densities * sum_j (2j + 1)^2); features (n, F) in the order of LAMMPS.
     """
 
+    own: Tensor
     zero: Tensor
 
     def __init__(
@@ -122,24 +123,30 @@ class SO4(Descriptor):
     def density(self, graph: Graph) -> Tensor:
         """Return the coefficients of rho, (n, C); with `chem` and without `wselfall` the species stand behind."""
         around = surroundings(graph, 2.0 * self.cutoff)
-        layout, r = around.layout, around.r
-        here = graph.species[: layout.n]
-        weight, reach, pair = self.weights[0], self.reach[0, 0], torch.zeros_like(layout.slots[:0])
+        layout = around.layout
+        here, there = graph.species[: layout.n], graph.species[:0]
         if self.n_species > 1:
-            kinds = pad(graph.species[graph.neighbors], layout, torch.zeros_like(layout.slots[0]))
-            pair = here.repeat_interleave(layout.width) * self.n_species + kinds
-            weight, reach = self.weights[kinds], self.reach.flatten()[pair]
-        x = (r - self.rmin0) / (reach - self.rmin0)
-        t = math.pi * self.rfac0 * x
-        turn = torch.where(t < 0.0, -1.0, 1.0).to(r.dtype)
-        c, s = turn * torch.cos(t), turn * torch.sin(t)
-        turning = turning_rows(s * around.x, s * around.y, weight * self.falloff(r, x, pair), self.twojmax)
+            there = pad(graph.species[graph.neighbors], layout, torch.zeros_like(layout.slots[0]))
+        turning, axial = self.rows(around.r, around.x, around.y, around.z, here.repeat_interleave(layout.width), there)
         turning = by_species(turning.unsqueeze(0), graph, layout, self.n_densities)
-        moments = expand(turning, axial_rows(c, s * around.z, self.twojmax), layout)[0]
+        moments = expand(turning, axial, layout)[0]
         rho = self.harmonics(moments.view(-1, 2 * self.twojmax + 1, moments.shape[2])).view(layout.n, -1)
         if not self.tells_kind:
             return rho
         return torch.cat([rho, torch.nn.functional.one_hot(here, self.n_species).to(rho.dtype)], 1)
+
+    def rows(self, r: Tensor, x: Tensor, y: Tensor, z: Tensor, here: Tensor, there: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the weighted turning rows and the axial rows of neighbours at r along the unit vectors (x, y, z)."""
+        weight, reach, pair = self.weights[0], self.reach[0, 0], here
+        if self.n_species > 1:
+            pair = here * self.n_species + there
+            weight, reach = self.weights[there], self.reach.flatten()[pair]
+        u = (r - self.rmin0) / (reach - self.rmin0)
+        t = math.pi * self.rfac0 * u
+        turn = torch.where(t < 0.0, -1.0, 1.0).to(r.dtype)
+        c, s = turn * torch.cos(t), turn * torch.sin(t)
+        turning = turning_rows(s * x, s * y, weight * self.falloff(r, u, pair), self.twojmax)
+        return turning, axial_rows(c, s * z, self.twojmax)
 
     def falloff(self, r: Tensor, x: Tensor, pair: Tensor) -> Tensor:
         """Return f at r Angstrom and the reduced distance x."""

@@ -39,6 +39,8 @@ class TripleProducts(nn.Module):
         normalised: n_j = 1 instead of 2j + 1.
     """
 
+    scale: Tensor
+
     def __init__(self, n_densities: int, twojmax: int, normalised: bool) -> None:
         super().__init__()
         points, weights = rotation_rule(3 * twojmax // 2)

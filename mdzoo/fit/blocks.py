@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from mdzoo.descriptors import Descriptor
+from mdzoo.descriptors import SO4, Descriptor
+from mdzoo.descriptors.edge_slopes import edge_slopes as so4_slopes
 from mdzoo.graph import Graph, edge_starts
 from mdzoo.ops import pad, padding
 
@@ -117,6 +118,9 @@ def star(graph: Graph, edges: slice) -> Graph:
 
 def edge_slopes(descriptor: Descriptor, graph: Graph, edges: slice) -> Tensor:
     """Return `dA/dr_ij` of what each edge adds to the density, (e, 3, C), by forward mode in three directions."""
+    if isinstance(descriptor, SO4):
+        here, there = graph.species[graph.centers[edges]], graph.species[graph.neighbors[edges]]
+        return so4_slopes(descriptor, graph.vectors[edges], here, there)
     alone = star(graph, edges)
 
     def one(direction: Tensor) -> Tensor:

@@ -5,7 +5,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mdzoo.descriptors import Concatenate, Descriptor, Projection, Select
+from mdzoo.descriptors import SO4, Concatenate, Descriptor, Projection, Select
+from mdzoo.descriptors.triple_slopes import TripleSlopes
 from mdzoo.fit.blocks import Piece, column_slopes, piece, whole
 
 
@@ -21,9 +22,27 @@ def feature_pieces(descriptor: Descriptor, like: Tensor) -> list[Piece]:
     if isinstance(descriptor, Projection):
         return [projected(descriptor, like)]
     parts: Any = getattr(descriptor, "parts", None)
+    if isinstance(descriptor, SO4):
+        return [of_so4(descriptor, like)]
     if parts is None:
         return [whole(lambda a, s: descriptor.contract(a), descriptor.n_channels, descriptor.n_features, like)]
     return [piece(module, descriptor.n_channels, like) for module in parts]
+
+
+def of_so4(descriptor: SO4, like: Tensor) -> Piece:
+    """Return one piece that knows its slopes."""
+    slopes = TripleSlopes(descriptor.products).to(like)
+    every, n_sums = torch.arange(descriptor.n_channels), descriptor.own.shape[1]
+    support = torch.ones(n_sums, descriptor.n_features, dtype=torch.bool)
+    none = like.new_zeros(0, descriptor.n_channels)
+    return Piece(
+        lambda a, s: descriptor.contract(a),
+        every[:n_sums],
+        every[:0],
+        none,
+        support,
+        lambda a: slopes(descriptor.whole(a)[0]),
+    )
 
 
 def concatenated(descriptor: Concatenate, like: Tensor) -> list[Piece]:

@@ -12,11 +12,14 @@ from sympy.physics.wigner import clebsch_gordan
 
 from mdzoo.basis.hypersphere import rotation_rule
 from mdzoo.descriptors import SO4
+from mdzoo.descriptors.edge_slopes import edge_slopes
+from mdzoo.descriptors.triple_slopes import TripleSlopes
+from mdzoo.fit.blocks import star
 from mdzoo.graph import edge_vectors
 from mdzoo.potentials import DescriptorPotential
 from mdzoo.regressors import Linear, Quadratic
 from tests.reference.engine import lammps_instance
-from tests.structures import Structure, brute_force_edges, brute_force_graph, molecule
+from tests.structures import Structure, brute_force_edges, brute_force_graph, crystal, molecule
 
 RADII, WEIGHTS = [0.5, 0.4, 0.45], [1.0, -0.7, 2.0]
 CASES = [  # number of species, arguments of SO4, words of the compute
@@ -154,6 +157,32 @@ def test_first_order_has_the_energies_and_slopes_of_forward(regressor):
         energies = method(graph._replace(vectors=vectors))
         found.append((energies.detach(), torch.autograd.grad(energies.sum(), vectors)[0]))
     torch.testing.assert_close(found[0], found[1], rtol=1e-12, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("n_species", "options"),
+    [
+        (1, {"twojmax": 5}),
+        (1, {"twojmax": 0}),
+        (2, {"twojmax": 3, "radii": [1, 0.9], "rmin0": 0.8}),
+        (2, {"twojmax": 2, "chem": True}),
+        (2, {"twojmax": 3, "chem": True, "wselfall": True}),
+    ],
+)
+def test_slopes_for_linear_fits_are_those_of_forward_mode(n_species, options):
+    so4 = SO4(4.0, n_species, **options)
+    graph = brute_force_graph(crystal(n_species), 4.0)
+    density = so4.density(graph)
+    expected = torch.func.vmap(torch.func.jacfwd(lambda a: so4.contract(a[None])[0]))(density).mT
+    found = TripleSlopes(so4.products)(so4.whole(density)[0])
+    n_sums = found.shape[1]
+    torch.testing.assert_close(found, expected[:, :n_sums], rtol=0.0, atol=1e-12 * float(expected.abs().max()))
+    alone = star(graph, slice(3, 40))
+    jacobian = torch.func.jacfwd(lambda v: so4.density(alone._replace(vectors=v)))(alone.vectors)
+    expected = jacobian.diagonal(dim1=0, dim2=2).permute(2, 1, 0)
+    species = graph.species[graph.centers[3:40]], graph.species[graph.neighbors[3:40]]
+    found = edge_slopes(so4, graph.vectors[3:40], *species)
+    torch.testing.assert_close(found, expected, rtol=0.0, atol=1e-12 * float(expected.abs().max()))
 
 
 @pytest.mark.parametrize(("twojmax", "count"), [(0, 1), (2, 5), (4, 14), (6, 30), (8, 55)])
