@@ -11,7 +11,7 @@ from typing import NamedTuple
 import pytest
 import torch
 
-from mdzoo.descriptors import DeepMD
+from mdzoo.descriptors.environment_matrix import EnvironmentMatrix
 from mdzoo.graph import Graph, collate
 from mdzoo.potentials import DescriptorPotential, Ensemble, Potential, build
 from mdzoo.regressors import MLP, Linear, Quadratic
@@ -191,7 +191,7 @@ def instance(name: str) -> Potential:
 def stir(potential: DescriptorPotential | Ensemble, n_species: int) -> None:
     with torch.no_grad():
         for module in potential.modules():
-            if isinstance(module, DeepMD):
+            if isinstance(module, EnvironmentMatrix):
                 module.set_statistics(module.statistics(batch(n_species, potential.cutoff)))
         features = potential.descriptor(batch(n_species, potential.cutoff))
         for module in potential.modules():

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from mdzoo.descriptors import DeepMD
+from mdzoo.descriptors.environment_matrix import EnvironmentMatrix
 from mdzoo.fit.callbacks import averaged, read_checkpoint
 from mdzoo.graph import Graph, within
 from mdzoo.potentials import DescriptorPotential, ForceField, SumPotential
@@ -87,7 +87,7 @@ def scale_features(force_field: ForceField, dataset: Dataset) -> None:
 def standardise(force_field: ForceField, dataset: Dataset) -> None:
     """Give descriptors that scale neighbourhoods the statistics of the training set, unless they have some."""
     for part in force_field.modules():
-        if isinstance(part, DeepMD) and not part.standardised():
+        if isinstance(part, EnvironmentMatrix) and not part.standardised():
             graphs = (dataset[i].graph for i in range(len(dataset)))  # type: ignore[arg-type]
             part.set_statistics(torch.stack([part.statistics(within(graph, part.cutoff)) for graph in graphs]).sum(0))
 

@@ -51,8 +51,8 @@ def by_formula(one_side: bool) -> DeepMD:
             p.copy_(
                 torch.sin(torch.arange(1.0, p.numel() + 1) + k).reshape(p.mT.shape if p.dim() == 2 else p.shape).t()
             )
-        out.davg.copy_(torch.tensor([0.1, 0.2]))
-        out.dstd.copy_(torch.tensor([[0.5, 0.4], [0.3, 0.6]]))
+        out.environment.davg.copy_(torch.tensor([0.1, 0.2]))
+        out.environment.dstd.copy_(torch.tensor([[0.5, 0.4], [0.3, 0.6]]))
     return out
 
 
@@ -64,8 +64,8 @@ def stirred(mean: float = 0.13, **options) -> DeepMD:
     """With statistics of the size that data give, and time steps that matter."""
     out = DeepMD(4.0, **{**TWO, "sel": [40, 50], **options})
     generator = torch.Generator().manual_seed(1)
-    out.davg += mean * torch.arange(1, 1 + out.n_species)
-    out.dstd.copy_(0.2 + torch.rand(out.n_species, 2, generator=generator))
+    out.environment.davg += mean * torch.arange(1, 1 + out.n_species)
+    out.environment.dstd.copy_(0.2 + torch.rand(out.n_species, 2, generator=generator))
     for name, p in out.named_parameters():
         if name.endswith("step"):
             p.data.mul_(7.0)
@@ -75,14 +75,14 @@ def stirred(mean: float = 0.13, **options) -> DeepMD:
 def in_deepmd_kit(mine: DeepMD, sel: list[int], **options):
     """The same descriptor, weights and statistics in deepmd-kit."""
     module = pytest.importorskip("deepmd.dpmodel.descriptor.se_e2_a", reason="deepmd-kit is not installed: [oracles]")
-    out = module.DescrptSeA(mine.cutoff, mine.rcut_smth, sel, **options)
+    out = module.DescrptSeA(mine.cutoff, mine.environment.rcut_smth, sel, **options)
     for kind, part in enumerate(mine.sums):
         index = (kind,) if out.type_one_side else divmod(kind, mine.n_species)
         for layer, own in zip(out.embeddings[index].layers, part.network.layers, strict=True):
             layer.w, layer.b = own.weight.detach().numpy().T, own.bias.detach().numpy()
             layer.idt = None if own.step is None else own.step.detach().numpy()
-    out.davg = np.pad(mine.davg.numpy()[:, None, None].repeat(sum(sel), 1), ((0, 0), (0, 0), (0, 3)))
-    out.dstd = mine.dstd.numpy()[:, [0, 1, 1, 1]][:, None].repeat(sum(sel), 1)
+    out.davg = np.pad(mine.environment.davg.numpy()[:, None, None].repeat(sum(sel), 1), ((0, 0), (0, 0), (0, 3)))
+    out.dstd = mine.environment.dstd.numpy()[:, [0, 1, 1, 1]][:, None].repeat(sum(sel), 1)
     return out
 
 
@@ -134,33 +134,33 @@ def test_statistics_of_deepmd_kit():
     mine, sel = DeepMD(4.0, **TWO, sel=[40, 50]), [40, 50]
     theirs = in_deepmd_kit(mine, sel, neuron=TWO["neuron"], axis_neuron=TWO["axis_neuron"])
     crystal = graphs(2, 4.0)[0]
-    mine.set_statistics(mine.statistics(crystal))
+    mine.environment.set_statistics(mine.environment.statistics(crystal))
     system = {"coord": crystal.positions, "atype": crystal.species, "box": crystal.cell.reshape(9)}
     theirs.compute_input_stats([{name: tensor.numpy()[None] for name, tensor in system.items()}])
-    np.testing.assert_allclose(mine.davg, theirs.davg[:, 0, 0], rtol=1e-12)
-    np.testing.assert_allclose(mine.dstd[:, [0, 1, 1, 1]], theirs.dstd[:, 0], rtol=1e-12)
+    np.testing.assert_allclose(mine.environment.davg, theirs.davg[:, 0, 0], rtol=1e-12)
+    np.testing.assert_allclose(mine.environment.dstd[:, [0, 1, 1, 1]], theirs.dstd[:, 0], rtol=1e-12)
 
 
 def test_statistics_are_those_of_all_places_empty_ones_too():
     descriptor = DeepMD(4.0, 3, rcut_smth=1, sel=2, neuron=[2], axis_neuron=1)
     graph = molecule()
-    descriptor.set_statistics(descriptor.statistics(graph))
-    rows = descriptor.environment(graph)
+    descriptor.environment.set_statistics(descriptor.environment.statistics(graph))
+    rows = descriptor.environment.rows(graph)
     one, other = rows[graph.centers == 0], rows[graph.centers > 0]
     for kind, (own, n_places) in enumerate([(one, 6), (other, 12)]):
         full = torch.cat([own, torch.zeros(n_places - len(own), 4)])
-        torch.testing.assert_close(descriptor.davg[kind], full[:, 0].mean())
+        torch.testing.assert_close(descriptor.environment.davg[kind], full[:, 0].mean())
         found = torch.stack([full[:, 0].std(correction=0), full[:, 1:].std(correction=0)])
-        torch.testing.assert_close(descriptor.dstd[kind], found)
-    assert descriptor.dstd[2].tolist() == [0.1, 0.1], "no atom of this species"
+        torch.testing.assert_close(descriptor.environment.dstd[kind], found)
+    assert descriptor.environment.dstd[2].tolist() == [0.1, 0.1], "no atom of this species"
 
 
 def test_the_mean_stays_zero_where_asked():
     descriptor = DeepMD(4.0, **TWO, set_davg_zero=True)
-    assert not descriptor.standardised()
-    descriptor.set_statistics(descriptor.statistics(molecule()))
-    assert descriptor.standardised()
-    assert descriptor.davg.tolist() == [0.0, 0.0]
+    assert not descriptor.environment.standardised()
+    descriptor.environment.set_statistics(descriptor.environment.statistics(molecule()))
+    assert descriptor.environment.standardised()
+    assert descriptor.environment.davg.tolist() == [0.0, 0.0]
 
 
 @pytest.mark.parametrize("exclude", [[], [[0, 1]], [[1, 1]]])
@@ -233,10 +233,10 @@ def test_networks_train_with_the_rest_and_are_not_kept(tmp_path):
         losses.append(fit(model, data(), run, {**settings, "epochs": epochs}).metrics["train/loss"])
     assert losses[1] < 0.7 * losses[0]
     assert all(not p.equal(q) for p, q in zip(before, descriptor.parameters(), strict=True))
-    mean = descriptor.davg.clone()
+    mean = descriptor.environment.davg.clone()
     assert float(mean) > 0.0
     fit(model, data(data().train_set.frames[:2]), tmp_path / "more", {**settings, "epochs": 1})
-    assert descriptor.davg.equal(mean), "statistics are set once"
+    assert descriptor.environment.davg.equal(mean), "statistics are set once"
 
 
 def test_the_experiment_trains_and_exports(data_root, tmp_path):
@@ -247,7 +247,7 @@ def test_the_experiment_trains_and_exports(data_root, tmp_path):
     words = ["experiment=deepmd", *few, *small, "fit.epochs=1", "data.cache=false", "wandb=disabled"]
     assert main(["train", *words, f"run_dir={tmp_path}/run"]) == 0
     model = mdzoo.load(tmp_path / "run")
-    assert float(model.potential.terms[1].descriptor.davg.min()) > 0.0
+    assert float(model.potential.terms[1].descriptor.environment.davg.min()) > 0.0
     graph = graph_from_atoms(frames[0], [8, 1], 3.0)
     exported = load(tmp_path / "run" / "model.pt")
     inputs = inputs_of(graph)
