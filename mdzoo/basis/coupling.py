@@ -32,15 +32,12 @@ def real_from_complex(order: int) -> np.ndarray:
 
 
 @cache
-def real_coupling(l1: int, l2: int, order: int) -> np.ndarray:
+def coupling(l1: int, l2: int, order: int) -> np.ndarray:
     """Return C with `sum a*_m <l1 m1 l2 m2|l m> b_m1 c_m2 = sum C[m1, m2, m] a_m b_m1 c_m2` for real a, b, c.
 
-    Real for even l1 + l2 + l; for odd sums, which change sign under reflection, it is imaginary and refused.
+    For odd l1 + l2 + l, whose exchange of l1 and l2 costs a sign, it is imaginary, and this is its imaginary part. Its
+    norm is sqrt(2 l + 1).
     """
-    if (l1 + l2 + order) % 2:
-        raise ValueError(
-            f"`l1 + l2 + l` must be even, got {l1} + {l2} + {order}; odd ones change sign under reflection"
-        )
     shape = (2 * l1 + 1, 2 * l2 + 1, 2 * order + 1)
     table = np.zeros(shape)
     for i, j in np.ndindex(shape[:2]):
@@ -48,7 +45,17 @@ def real_coupling(l1: int, l2: int, order: int) -> np.ndarray:
         if abs(m) <= order:
             table[i, j, m + order] = clebsch_gordan(l1, i - l1, l2, j - l2, order, m)
     u1, u2, u = (real_from_complex(n) for n in (l1, l2, order))
-    return np.einsum("ai,bj,cm,ijm->abc", u1.conj(), u2.conj(), u, table).real
+    out = np.einsum("ai,bj,cm,ijm->abc", u1.conj(), u2.conj(), u, table)
+    return out.imag if (l1 + l2 + order) % 2 else out.real
+
+
+def real_coupling(l1: int, l2: int, order: int) -> np.ndarray:
+    """Return `coupling` for even l1 + l2 + l; odd sums, which change sign under reflection, are refused."""
+    if (l1 + l2 + order) % 2:
+        raise ValueError(
+            f"`l1 + l2 + l` must be even, got {l1} + {l2} + {order}; odd ones change sign under reflection"
+        )
+    return coupling(l1, l2, order)
 
 
 def even_triples(l_max: int) -> list[tuple[int, int, int]]:

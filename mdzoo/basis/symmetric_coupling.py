@@ -15,24 +15,7 @@ from math import sqrt
 
 import numpy as np
 
-from mdzoo.basis.coupling import clebsch_gordan, real_from_complex
-
-
-@cache
-def coupling(l1: int, l2: int, order: int) -> np.ndarray:
-    """Return the coupling of two real harmonics to a third, (2 l1 + 1, 2 l2 + 1, 2 l + 1); its norm is sqrt(2 l + 1).
-
-    For even l1 + l2 + l it is `mdzoo.basis.coupling.real_coupling`; for odd sums that is imaginary, and this is its
-    imaginary part, whose exchange of l1 and l2 costs a sign.
-    """
-    table = np.zeros((2 * l1 + 1, 2 * l2 + 1, 2 * order + 1))
-    for i, j in np.ndindex(table.shape[:2]):
-        m = i - l1 + j - l2
-        if abs(m) <= order:
-            table[i, j, m + order] = clebsch_gordan(l1, i - l1, l2, j - l2, order, m)
-    u1, u2, u = (real_from_complex(n) for n in (l1, l2, order))
-    out = np.einsum("ai,bj,cm,ijm->abc", u1.conj(), u2.conj(), u, table)
-    return out.imag if (l1 + l2 + order) % 2 else out.real
+from mdzoo.basis.coupling import coupling
 
 
 def tree_orders(l1: int, l2: int, l3: int, l4: int) -> list[int]:

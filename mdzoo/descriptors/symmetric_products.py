@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mdzoo.basis.symmetric_coupling import coupling
+from mdzoo.basis.coupling import coupling
 from mdzoo.descriptors.invariant_functions import Function
 from mdzoo.descriptors.invariants import Share
 from mdzoo.descriptors.product_plan import Group, Plan, plan

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 import torch
 
-from mdzoo.basis.symmetric_coupling import coupling, symmetric_trees, tree_orders
+from mdzoo.basis.coupling import coupling
+from mdzoo.basis.symmetric_coupling import symmetric_trees, tree_orders
 from mdzoo.descriptors import ACE, SO3
 from tests.reference.test_so3 import CUTOFF, cg, coupled, density
 from tests.structures import brute_force_graph, crystal, molecule
