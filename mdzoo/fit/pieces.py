@@ -1,5 +1,6 @@
 """Of which pieces do the features of a descriptor consist: combined descriptors have those of their members."""
 
+import weakref
 from typing import Any
 
 import torch
@@ -8,6 +9,8 @@ from torch import Tensor
 from mdzoo.descriptors import SO4, Concatenate, Descriptor, Projection, Select
 from mdzoo.descriptors.triple_slopes import TripleSlopes
 from mdzoo.fit.blocks import Piece, column_slopes, piece, whole
+
+known_slopes: "weakref.WeakKeyDictionary[SO4, TripleSlopes]" = weakref.WeakKeyDictionary()
 
 
 def feature_pieces(descriptor: Descriptor, like: Tensor) -> list[Piece]:
@@ -31,7 +34,9 @@ def feature_pieces(descriptor: Descriptor, like: Tensor) -> list[Piece]:
 
 def of_so4(descriptor: SO4, like: Tensor) -> Piece:
     """Return one piece that knows its slopes."""
-    slopes = TripleSlopes(descriptor.products).to(like)
+    if descriptor not in known_slopes:
+        known_slopes[descriptor] = TripleSlopes(descriptor.products)
+    slopes = known_slopes[descriptor].to(like)
     every, n_sums = torch.arange(descriptor.n_channels), descriptor.own.shape[1]
     support = torch.ones(n_sums, descriptor.n_features, dtype=torch.bool)
     none = like.new_zeros(0, descriptor.n_channels)

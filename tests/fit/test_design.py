@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from mdzoo.data import graph_from_atoms
-from mdzoo.descriptors import SO3
+from mdzoo.descriptors import SO3, SO4
 from mdzoo.fit.blocks import colors, piece, slopes_along
 from mdzoo.fit.design import baseline, design, linear_part, n_parameters, split
 from mdzoo.graph import Graph, collate
@@ -58,6 +58,12 @@ def test_rows_of_every_body_order_and_pairing():
 
     descriptor = SO3(cutoff=CUTOFF, K=2, L=1, body_order=5, radial="bessel", pairing="full")
     check(force_field(Linear(descriptor.n_features, 1), descriptor), graph_of(count=2))
+
+
+@pytest.mark.parametrize(("numbers", "options"), [((14,), {"twojmax": 4}), ((14, 6), {"twojmax": 2, "chem": True})])
+def test_rows_of_the_bispectrum_of_snap(numbers, options):
+    descriptor = SO4(CUTOFF, len(numbers), **options)
+    check(force_field(Linear(descriptor.n_features, len(numbers)), descriptor, numbers), graph_of(numbers, 2))
 
 
 def test_atoms_without_neighbours_have_energy_rows_only():
