@@ -97,11 +97,16 @@ def evaluate(config: DictConfig, run_dir: Path) -> None:
 
 
 def export(config: DictConfig, run_dir: Path) -> None:
-    """Write the TorchScript file of a model."""
+    """Write a model as one TorchScript file, or as a parameter file of other codes where it is one of theirs."""
     settings = plain(config)
-    if settings["format"] != "torchscript":
-        raise ValueError(f"`format` must be torchscript, got {settings['format']}; say format=torchscript")
+    if settings["format"] not in ("torchscript", "mtp"):
+        raise ValueError(f"`format` must be torchscript or mtp, got {settings['format']}; say format=torchscript")
     force_field = mdzoo.load(settings["model"])
+    if settings["format"] == "mtp":
+        from mdzoo.export.native.mtp import write_mtp
+
+        write_mtp(run_dir / "model.mtp", force_field.potential)
+        return
     if settings["references"]:
         data = DataModule(None, test=settings["references"], atomic_numbers=force_field.atomic_numbers)
     else:

@@ -10,11 +10,13 @@ import torch
 from ase import Atoms
 
 from mdzoo.basis.contraction import contractions
+from mdzoo.cli import main
 from mdzoo.data.parameter_files.mtp import read_mtp
 from mdzoo.descriptors import MTP
 from mdzoo.descriptors.moment_products import tables
 from mdzoo.export.native.mtp import write_mtp
-from mdzoo.potentials import DescriptorPotential, ForceField
+from mdzoo.potentials import ZBL, AtomicEnergies, DescriptorPotential, ForceField, SumPotential, build
+from mdzoo.potentials.checkpoint import save
 from mdzoo.potentials.published_mtp import mtp_potential
 from mdzoo.regressors import MLP, Linear
 from tests.structures import Structure, brute_force_graph, crystal, molecule
@@ -164,7 +166,7 @@ def test_an_untrained_file_has_no_weights(tmp_path):
 
 def test_written_and_read_back_it_is_the_same(tmp_path):
     model = potential(10, 2)
-    write_mtp(tmp_path / "pot.mtp", model, energies=[1.0, -2.0])
+    write_mtp(tmp_path / "pot.mtp", SumPotential([AtomicEnergies([1.0, -2.0]), model]))
     back = mtp_potential(read_mtp(tmp_path / "pot.mtp"))
     assert torch.equal(back.descriptor.radial_coefficients, model.descriptor.radial_coefficients)
     assert torch.equal(back.regressor.weights, model.regressor.weights)
@@ -217,5 +219,17 @@ def test_potentials_that_the_format_cannot_hold_get_a_clear_error(tmp_path):
     with pytest.raises(ValueError, match=r"`weights` must be the same for every species in an .mtp file, got"):
         write_mtp(tmp_path / "pot.mtp", model)
     other = DescriptorPotential(MTP(level=6), MLP(5, 1, [2]))
-    with pytest.raises(ValueError, match=r"`potential` must be MTP with Linear, got MTP with MLP; export it as Torch"):
+    with pytest.raises(ValueError, match=r"`potential` must be MTP with Linear, .*, got .*'MLP'.*; export it as Torch"):
         write_mtp(tmp_path / "pot.mtp", other)
+    with pytest.raises(ValueError, match=r"`potential` must be MTP with Linear, .*, got .*'ZBL'.*; export it as Torch"):
+        write_mtp(tmp_path / "pot.mtp", SumPotential([ZBL([14, 8]), potential(6, 2)]))
+
+
+def test_the_command_line_writes_it(tmp_path):
+    linear = {"name": "Linear", "n_features": 5, "n_species": 1}
+    learnt = {"name": "DescriptorPotential", "descriptor": {"name": "MTP", "level": 6}, "regressor": linear}
+    table = {"name": "SumPotential", "terms": [{"name": "AtomicEnergies", "energies": [-3.0]}, learnt]}
+    save(tmp_path / "model.safetensors", ForceField(build(table), [14]), table)
+    words = [f"model={tmp_path / 'model.safetensors'}", "format=mtp", f"run_dir={tmp_path / 'out'}"]
+    assert main(["export", *words]) == 0
+    assert read_mtp(tmp_path / "out" / "model.mtp")["energies"].tolist() == [-3.0]

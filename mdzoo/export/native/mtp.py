@@ -1,6 +1,5 @@
 """Writes `.mtp` files, which MLIP-2, MLIP-3 and motep read."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,36 +8,53 @@ import torch
 
 from mdzoo.descriptors.moment_products import tables
 from mdzoo.descriptors.mtp import MTP
+from mdzoo.potentials.atomic_energies import AtomicEnergies
+from mdzoo.potentials.base import Potential
 from mdzoo.potentials.descriptor_potential import DescriptorPotential
+from mdzoo.potentials.sum_potential import SumPotential
+from mdzoo.regressors.base import Regressor
 from mdzoo.regressors.linear import Linear
 
 
-def write_mtp(path: str | Path, potential: DescriptorPotential, energies: Sequence[float] | None = None) -> None:
+def write_mtp(path: str | Path, potential: Potential) -> None:
     """Write MTP + Linear as an `.mtp` file, in its older form, which every reader takes.
 
     Arguments:
         path: the file.
-        potential: its regressor must have the same weights for every species of centre, as the format has one set.
-        energies: added to the species' constants, eV; those of AtomicEnergies where a sum has them.
+        potential: MTP with Linear, alone or in a sum with reference energies; Linear must have the same weights for
+            every species of centre, as the format has one set.
 
     Raises:
         ValueError: the format cannot hold this potential.
     """
-    descriptor, regressor = potential.descriptor, potential.regressor
-    if not (isinstance(descriptor, MTP) and isinstance(regressor, Linear)):
-        raise ValueError(
-            f"`potential` must be MTP with Linear, got {type(descriptor).__name__} with {type(regressor).__name__}; "
-            "export it as TorchScript"
-        )
+    learnt, constants = parts_of(potential)
+    descriptor: Any = learnt.descriptor
+    regressor: Any = learnt.regressor
     weights = regressor.weights.detach()
     if not torch.equal(weights, weights[:1].expand_as(weights)):
         raise ValueError(
-            "`weights` must be the same for every species in an .mtp file, got different ones; fit them together"
+            "`weights` must be the same for every species in an .mtp file, got different ones; export it as TorchScript"
         )
-    constants = regressor.bias.detach().double().numpy() + np.zeros(descriptor.n_species) + np.array(energies or 0.0)
+    constants = constants + regressor.bias.detach().double().numpy()
     lines = ["MTP", *head(descriptor), *radial(descriptor), *products(descriptor)]
     lines += [f"species_coeffs = {braces(constants)}", f"moment_coeffs = {braces(weights[0].double().numpy())}"]
     Path(path).write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def parts_of(potential: Potential) -> tuple[DescriptorPotential, np.ndarray]:
+    """Return the learnt term and the reference energies of the species, eV."""
+    terms: list[Any] = list(potential.terms) if isinstance(potential, SumPotential) else [potential]
+    learnt = [term for term in terms if isinstance(term, DescriptorPotential) and isinstance(term.descriptor, MTP)]
+    learnt = [term for term in learnt if isinstance(term.regressor, Linear)]
+    constant = [term for term in terms if isinstance(term, AtomicEnergies)]
+    if len(learnt) != 1 or len(terms) != 1 + len(constant):
+        names = [type(term).__name__ for term in potential.modules() if isinstance(term, Potential | Regressor)]
+        raise ValueError(
+            f"`potential` must be MTP with Linear, alone or beside AtomicEnergies, got {names}; "
+            "export it as TorchScript"
+        )
+    energies = [term.energies.detach().numpy() for term in constant]
+    return learnt[0], np.sum([np.zeros(learnt[0].descriptor.n_species), *energies], 0)
 
 
 def head(descriptor: MTP) -> list[str]:
