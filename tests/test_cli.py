@@ -74,7 +74,7 @@ def test_a_misspelt_command_is_refused(capsys):
     ("words", "near"),
     [
         (["descriptr=so3"], "descriptor"),
-        (["descriptor=so4"], "so3"),
+        (["descriptor=so33"], "so3"),
         (["empirical=[zbl,lenard_jones]"], "lennard_jones"),
         (["descriptor.cutof=4"], "descriptor.cutoff"),
         (["descriptor.k=4"], "descriptor.K"),
