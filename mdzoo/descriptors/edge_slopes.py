@@ -1,10 +1,10 @@
 """The slopes of the density of `SO4` by the edge vectors, for the rows of linear fits."""
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
+from mdzoo.basis.hypersphere import turning_rows
+from mdzoo.basis.radial import chebyshev_rows
 from mdzoo.descriptors.so4 import SO4
 
 CHUNK = 16384
@@ -27,29 +27,65 @@ def edge_slopes(so4: SO4, vectors: Tensor, here: Tensor, there: Tensor) -> Tenso
 def polynomial_slopes(so4: SO4, vectors: Tensor, here: Tensor, there: Tensor) -> Tensor:
     """Return the slopes of the weighted orthonormal polynomials, (K, 3, E).
 
-    The rows of an edge and their slopes, by forward mode, are few; for each m the axial ones are made orthonormal
-    before they meet the turning ones: two products for each number.
+    For each m the axial rows are made orthonormal before they meet the turning ones: two products for each number.
     """
-
-    def rows(v: Tensor) -> tuple[Tensor, Tensor]:
-        x, y, z = v.unbind(1)
-        r = torch.sqrt(x * x + y * y + z * z)
-        return so4.rows(r, x / r, y / r, z / r, here, there)
-
-    def along(direction: Tensor) -> Any:
-        return torch.func.jvp(rows, (vectors,), (direction.expand_as(vectors),))
-
-    once: Any = torch.func.vmap(along, out_dims=((None, None), (1, 1)))  # type: ignore[arg-type]
-    (turning, axial), (d_turning, d_axial) = once(torch.eye(3).to(vectors))
+    r = torch.linalg.vector_norm(vectors, dim=1)
+    n = (vectors / r.unsqueeze(1)).T.contiguous()
+    (c, s, weight), (d_c, d_s, d_weight) = angle_slopes(so4, r, here, there)
+    point = s * n
+    along = s / r * torch.eye(3).to(n).unsqueeze(2) + (d_s - s / r) * n.unsqueeze(1) * n  # d point_k, (k, 3, E)
+    turning = turning_rows(point[0], point[1], torch.ones_like(r), so4.twojmax)
+    d_turning = turning.unsqueeze(1) * (d_weight * n) + weight * in_plane(turning, along)
+    turning = turning * weight
+    axial, by_c, by_z = axial_slopes(c, point[2], so4.twojmax)
     blocks: list[list[Tensor]] = [[] for _ in range(so4.twojmax + 1)]
     first = 0
     for m, matrix in enumerate(so4.harmonics.matrix.split(so4.harmonics.counts, 1)):
         to_functions = matrix[: so4.harmonics.counts[m]].T
-        g = (to_functions @ axial[: len(to_functions)]).unsqueeze(1)
-        d_g = (to_functions @ d_axial[: len(to_functions)].flatten(1)).view(len(g), 3, -1)
+        g, g_c, g_z = ((to_functions @ rows[: len(to_functions)]).unsqueeze(1) for rows in (axial, by_c, by_z))
+        d_g = (g_c * (d_c * n)).addcmul_(g_z, along[2])
         for row in range(first, first + so4.harmonics.turns[m]):
             slopes = (d_turning[row] * g).addcmul_(turning[row], d_g)
             for level, part in enumerate(slopes.split(list(range(1, so4.twojmax - m + 2)))):
                 blocks[m + level].append(part)
         first += so4.harmonics.turns[m]
     return torch.cat([part for parts in blocks for part in parts])
+
+
+def angle_slopes(so4: SO4, r: Tensor, here: Tensor, there: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+    """Return cos t, sin t and w f at r, and their derivatives."""
+    with torch.enable_grad():
+        r = r.detach().requires_grad_()
+        values = so4.angles(r, here, there)
+        slopes = [
+            torch.autograd.grad(v.sum() + 0.0 * r.sum(), r, retain_graph=True, materialize_grads=True)[0]
+            for v in values
+        ]
+    return [v.detach() for v in values], slopes
+
+
+def in_plane(turning: Tensor, along: Tensor) -> Tensor:
+    """Return the slopes (rows, 3, E) of the rows Re and Im (x + iy)^m, of which x and y have the slopes `along`."""
+    out = torch.zeros(turning.shape[0], 3, turning.shape[1]).to(turning)
+    nothing = torch.zeros_like(turning[0])
+    for m in range(1, (turning.shape[0] + 1) // 2):
+        re, im = turning[max(2 * m - 3, 0)], turning[2 * m - 2] if m > 1 else nothing
+        out[2 * m - 1] = m * (re * along[0] - im * along[1])
+        out[2 * m] = m * (im * along[0] + re * along[1])
+    return out
+
+
+def axial_slopes(c: Tensor, z: Tensor, degree: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Return T_p(c) T_q(z) and their derivatives by c and z, in the order of `axial_rows`."""
+    (of_c, d_c), (of_z, d_z) = (chebyshev_slopes(u, degree) for u in (c, z))
+    pairs = [(p, n - p) for n in range(degree + 1) for p in range(n + 1)]
+    left, right = (torch.tensor(k, device=c.device) for k in zip(*pairs, strict=True))
+    return of_c[left] * of_z[right], d_c[left] * of_z[right], of_c[left] * d_z[right]
+
+
+def chebyshev_slopes(u: Tensor, degree: int) -> tuple[Tensor, Tensor]:
+    """Return T_n(u) and their derivatives, `T'_(n+1) = 2 T_n + 2 u T'_n - T'_(n-1)`, n = 0..degree, one row each."""
+    values, slopes = chebyshev_rows(u, torch.ones_like(u), degree), [torch.zeros_like(u), torch.ones_like(u)]
+    for n in range(1, degree):
+        slopes.append(2.0 * values[n] + 2.0 * u * slopes[n] - slopes[n - 1])
+    return values, torch.stack(slopes[: degree + 1])

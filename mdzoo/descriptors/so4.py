@@ -137,6 +137,11 @@ class SO4(Descriptor):
 
     def rows(self, r: Tensor, x: Tensor, y: Tensor, z: Tensor, here: Tensor, there: Tensor) -> tuple[Tensor, Tensor]:
         """Return the weighted turning rows and the axial rows of neighbours at r along the unit vectors (x, y, z)."""
+        c, s, weight = self.angles(r, here, there)
+        return turning_rows(s * x, s * y, weight, self.twojmax), axial_rows(c, s * z, self.twojmax)
+
+    def angles(self, r: Tensor, here: Tensor, there: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return cos t, sin t and w f at r."""
         weight, reach, pair = self.weights[0], self.reach[0, 0], here
         if self.n_species > 1:
             pair = here * self.n_species + there
@@ -144,9 +149,7 @@ class SO4(Descriptor):
         u = (r - self.rmin0) / (reach - self.rmin0)
         t = math.pi * self.rfac0 * u
         turn = torch.where(t < 0.0, -1.0, 1.0).to(r.dtype)
-        c, s = turn * torch.cos(t), turn * torch.sin(t)
-        turning = turning_rows(s * x, s * y, weight * self.falloff(r, u, pair), self.twojmax)
-        return turning, axial_rows(c, s * z, self.twojmax)
+        return turn * torch.cos(t), turn * torch.sin(t), weight * self.falloff(r, u, pair)
 
     def falloff(self, r: Tensor, x: Tensor, pair: Tensor) -> Tensor:
         """Return f at r Angstrom and the reduced distance x."""
