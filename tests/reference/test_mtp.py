@@ -173,6 +173,19 @@ def test_written_and_read_back_it_is_the_same(tmp_path):
     torch.testing.assert_close(back.regressor.bias, model.regressor.bias + torch.tensor([1.0, -2.0]))
 
 
+@pytest.mark.parametrize("rows", [1, 5])
+def test_slopes_by_the_density_are_those_of_autograd(rows):
+    """With one set of weights for all atoms, and with weights of each; in blocks of two atoms."""
+    descriptor = MTP(level=12)
+    descriptor.chunk = 2
+    density = torch.randn(5, descriptor.n_channels, dtype=torch.float64, requires_grad=True)
+    theta = torch.randn(rows, descriptor.n_features, dtype=torch.float64)
+    energies, slopes = descriptor.fold(density.detach(), theta)
+    expected = (descriptor.contract(density) * theta).sum(1)
+    torch.testing.assert_close(energies, expected, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(slopes, torch.autograd.grad(expected.sum(), density)[0], rtol=1e-12, atol=1e-11)
+
+
 def test_features_of_a_lower_level_come_first():
     assert contractions(16, 4)[: len(contractions(10, 4))] == contractions(10, 4)
     assert MTP(level=8).labels()[5:] == ["M00 M10", "M02 M02 (2)", "M00 M01 M01 (0,0,1)", "M00 M00 M00 M00"]
