@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from mdzoo.basis.radial import chebyshev_rows
 
 STRIDE = 8
+PIECE = 2048
+"""Edges whose products are formed at a time: they stay in the cache, and no page of memory is touched for them."""
 
 
 class RadialTable(nn.Module):
@@ -26,29 +28,47 @@ class RadialTable(nn.Module):
     Shapes: r (E,) and weight (E,) -> (E, blocks, K); the weight must vanish beyond the cutoff.
     """
 
+    coefficients: Tensor
+    slopes: Tensor
+
     def __init__(self, function: Callable[[np.ndarray], np.ndarray], cutoff: float, tolerance: float = 1e-11) -> None:
         super().__init__()
         self.cutoff = float(cutoff)
         table = coefficients(lambda x: function(self.cutoff * x), tolerance)
         self.blocks, self.k_max = table.shape[1], table.shape[2]
-        matrix = as_products(table.reshape(len(table), -1))
-        self.coarse = len(matrix) // STRIDE
-        self.stride = STRIDE
+        self.coarse = -(-len(table) // STRIDE)
+        matrix = as_products(table.reshape(len(table), -1), self.coarse)
+        self.stride, self.piece = STRIDE, PIECE
         self.register_buffer("coefficients", torch.as_tensor(matrix), persistent=False)
+        steps = as_products(2.0 / self.cutoff * chebyshev.chebder(table.reshape(len(table), -1)), self.coarse)
+        self.register_buffer("slopes", torch.as_tensor(steps), persistent=False)
 
     def forward(self, r: Tensor, weight: Tensor) -> Tensor:
         """Return the functions at the distances r times `weight`, (E, blocks, K)."""
+        return self.sums(r, weight, self.coefficients).view(-1, self.blocks, self.k_max)
+
+    def sums(self, r: Tensor, weight: Tensor, matrix: Tensor) -> Tensor:
+        """Return the products times the coefficients in `matrix`, (E, columns)."""
         u = 2.0 / self.cutoff * torch.clamp(r, max=self.cutoff) - 1.0
         fine = chebyshev_rows(u, torch.ones_like(u), self.stride)
-        fine, step = fine[: self.stride], fine[self.stride]
-        coarse = chebyshev_rows(step, weight, self.coarse - 1)
-        products = (coarse.unsqueeze(1) * fine.unsqueeze(0)).flatten(0, 1)
-        return (products.t() @ self.coefficients).view(-1, self.blocks, self.k_max)
+        coarse = chebyshev_rows(fine[self.stride], weight, self.coarse - 1)
+        parts: list[Tensor] = []
+        for left, right in zip(coarse.split(self.piece, 1), fine.split(self.piece, 1)):  # noqa: B905 - TorchScript
+            products = (left.unsqueeze(1) * right[: self.stride].unsqueeze(0)).flatten(0, 1)
+            parts.append(products.t() @ matrix)
+        return torch.cat(parts)
+
+    @torch.jit.unused
+    def with_slopes(self, r: Tensor, weight: Tensor, slope: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the functions times `weight` and their derivatives by r, for the derivative `slope` of the weight."""
+        both = self.sums(r, torch.ones_like(r), torch.cat([self.coefficients, self.slopes], 1))
+        g, steps = both.view(-1, 2, self.blocks, self.k_max).unbind(1)
+        weight, slope = weight.view(-1, 1, 1), slope.view(-1, 1, 1)
+        return weight * g, weight * steps + slope * g
 
 
-def as_products(series: np.ndarray) -> np.ndarray:
-    """Return the coefficients over `T_i T_{8 j}` (j outer, i = 0..7) of a series in T_n, (degree + 1, ...)."""
-    n_coarse = -(-len(series) // STRIDE)
+def as_products(series: np.ndarray, n_coarse: int) -> np.ndarray:
+    """Return the coefficients over `T_i T_{8 j}`, j = 0..n_coarse - 1 (outer), i = 0..7, of a series in T_n."""
     rest = np.zeros((n_coarse * STRIDE, series.shape[1]))
     rest[: len(series)] = series
     out = np.zeros_like(rest)

@@ -1,6 +1,7 @@
 """Functions of one direction: real spherical harmonics as polynomials of the unit vector."""
 
 import math
+from functools import cache
 
 import torch
 from torch import Tensor, nn
@@ -71,3 +72,22 @@ def legendre(z: Tensor, m: int, l_max: int, first: float) -> list[Tensor]:
         before = torch.full_like(z, -b * first) if order == m + 2 else -b * out[-2]
         out.append(torch.addcmul(before, z, out[-1], value=a))
     return out
+
+
+@cache
+def gradient_matrix(order: int) -> Tensor:
+    """Return D with `grad r^l Y_lm = r^(l-1) sum_m' D_m,am' Y_l-1,m'` for l >= 1, (2l + 1, 3 (2l - 1)); a is x, y, z.
+
+    By least squares over random directions, exact to rounding as the gradients are harmonics of degree l - 1.
+    """
+    points = torch.randn(6 * order + 6, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    points = torch.nn.functional.normalize(points, dim=1)
+    harmonics = SphericalHarmonics(order)
+
+    def solid(v: Tensor) -> Tensor:
+        r = torch.linalg.vector_norm(v)
+        return r**order * harmonics(*(v / r).unsqueeze(1))[-2 * order - 1 :, 0]
+
+    gradients = torch.func.vmap(torch.func.jacrev(solid))(points)  # (points, 2l + 1, 3)
+    lower = harmonics(*points.t())[(order - 1) ** 2 : order**2].t()
+    return torch.linalg.lstsq(lower, gradients.flatten(1)).solution.t().reshape(2 * order + 1, -1)

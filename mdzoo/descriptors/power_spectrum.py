@@ -19,6 +19,9 @@ class PowerSpectrum(nn.Module):
     Shapes: density (n, C * (L + 1)^2), lm inner -> (n, F).
     """
 
+    kept: Tensor
+    scales: Tensor
+
     def __init__(
         self,
         n_channels: int,
@@ -52,6 +55,12 @@ class PowerSpectrum(nn.Module):
         if not self.normalise:
             return out
         return out / norm(products.square() @ nothing.index_copy(0, self.kept, self.scales.square()))
+
+    def mirrored(self) -> Tensor:
+        """Return where the features stand among the products with c and c' changed, (F,)."""
+        second = self.n_channels // self.summed
+        order, c, d = self.kept // (self.n_channels * second), self.kept // second % self.n_channels, self.kept % second
+        return (order * second + d) * self.n_channels + c
 
     def products(self, density: Tensor) -> Tensor:
         """Return `sum_m a_clm b_c'lm` for all l, c and c', (n, (L + 1) * C * C')."""

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from mdzoo.basis.cutoff import cosine_cutoff, smoothstep
 from mdzoo.basis.radial_table import RadialTable
 from mdzoo.basis.spherical import SphericalHarmonics
-from mdzoo.descriptors.expansion import expand_rows, surroundings
+from mdzoo.descriptors.expansion import Surroundings, expand_rows, surroundings
 from mdzoo.graph import Graph
 from mdzoo.ops import pad
 
@@ -44,7 +44,8 @@ class SmearedDensity(nn.Module):
         super().__init__()
         self.cutoff, self.width, self.taper = float(cutoff), float(width), str(taper)
         self.smoothness = int(smoothness)
-        self.radial = RadialTable(function, self.cutoff)
+        factor = shares[0][0] if len(shares) == len(shares[0]) == 1 else 1.0
+        self.radial = RadialTable(lambda r: factor * function(r), self.cutoff)
         self.harmonics = SphericalHarmonics(self.radial.blocks - 1)
         own = torch.as_tensor(function(np.zeros(1))[0, 0] / np.sqrt(4.0 * np.pi))
         alone = torch.tensor(central, dtype=torch.float64).unsqueeze(2) * own
@@ -55,16 +56,34 @@ class SmearedDensity(nn.Module):
     def forward(self, graph: Graph) -> Tensor:
         """Return the density of the atoms up to the last centre, (n, C)."""
         around = surroundings(graph, 2.0 * self.cutoff)
-        layout = around.layout
-        radial = self.radial(around.r, self.weight(around.r)).unsqueeze(2)
-        if self.shares.numel() > 1:
-            species = pad(graph.species[graph.neighbors], layout, torch.zeros_like(graph.centers[0]))
-            radial = radial * self.shares.index_select(0, species)[:, None, :, None]
+        radial = self.shared(self.radial(around.r, self.weight(around.r)), graph, around)
         harmonics = self.harmonics(around.x, around.y, around.z)
-        blocks = expand_rows(radial.flatten(2), harmonics, layout)
-        kinds = graph.species[: layout.n]
-        blocks[0] = blocks[0] + self.alone.index_select(0, kinds).view(layout.n, -1, 1)
+        return self.joined(expand_rows(radial, harmonics, around.layout), graph.species)
+
+    def shared(self, radial: Tensor, graph: Graph, around: Surroundings) -> Tensor:
+        """Return the radial functions (n * J, L + 1, n_max) in each density, (n * J, L + 1, densities * n_max)."""
+        if self.shares.numel() == 1:
+            return radial
+        species = pad(graph.species[graph.neighbors], around.layout, torch.zeros_like(graph.centers[0]))
+        share = self.shares.index_select(0, species)
+        return (radial.unsqueeze(2) * share[:, None, :, None]).flatten(2)
+
+    def joined(self, blocks: list[Tensor], species: Tensor) -> Tensor:
+        """Return the density, (n, C), of the sums for each l and the central atoms."""
+        n = blocks[0].shape[0]
+        blocks[0] = blocks[0] + self.alone.index_select(0, species[:n]).view(n, -1, 1)
         return torch.cat(blocks, 2).flatten(1)
+
+    @torch.jit.unused
+    def radial_slopes(self, graph: Graph, around: Surroundings) -> tuple[Tensor, Tensor]:
+        """Return the radial functions in each density and their derivatives by r, (n * J, L + 1, C)."""
+        weight, slope = self.weight(around.r), torch.zeros_like(around.r)
+        if self.taper != "none":
+            with torch.enable_grad():
+                r = around.r.detach().requires_grad_()
+                (slope,) = torch.autograd.grad(self.weight(r).sum(), r)
+        g, steps = self.radial.with_slopes(around.r, weight, slope)
+        return self.shared(g, graph, around), self.shared(steps, graph, around)
 
     def isolated(self, like: Tensor) -> Tensor:
         """Return the density of an atom without neighbours, (n_species, C), in the dtype of `like`."""

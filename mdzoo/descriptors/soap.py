@@ -4,12 +4,14 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from mdzoo.basis.smeared_radial import gto_functions, polynomial_functions
 from mdzoo.descriptors.base import Descriptor
 from mdzoo.descriptors.power_spectrum import PowerSpectrum
 from mdzoo.descriptors.smeared_density import SmearedDensity
+from mdzoo.descriptors.spectrum_slopes import spectrum_slopes
 from mdzoo.graph import Graph
 
 BASES = {"gto": gto_functions, "polynomial": polynomial_functions}
@@ -104,9 +106,14 @@ class Soap(Descriptor):
         """Return `B(A) @ theta`, (n,), without the features."""
         return self.spectrum.fold(density, theta)
 
-    def isolated(self, like: Tensor) -> Tensor:
-        """Return the features of an atom alone, (n_species, F)."""
-        return self.contract(self.expansion.isolated(like))
+    def empty(self, like: Tensor) -> Tensor:
+        """Return the density of an atom alone, (n_species, C): its own."""
+        return self.expansion.isolated(like)
+
+    @torch.jit.unused
+    def slopes(self, graph: Graph) -> tuple[Tensor, Tensor]:
+        """Return the features, (n, F), and dB_i/dr_ij, (n, F, 3, J), in the table of `mdzoo.ops.padding`."""
+        return spectrum_slopes(self.expansion, self.spectrum, graph)
 
     def labels(self) -> list[str]:
         """Return names such as `p[s=0,n=1,s'=1,n'=2,l=3]`; s = `all` is the sum over species."""

@@ -9,6 +9,7 @@ from mdzoo.descriptors.base import Descriptor
 from mdzoo.descriptors.power_spectrum import PowerSpectrum
 from mdzoo.descriptors.smeared_density import SmearedDensity
 from mdzoo.descriptors.soap import check_sizes
+from mdzoo.descriptors.spectrum_slopes import spectrum_slopes
 from mdzoo.graph import Graph
 
 BASES = ("EQUISPACED_GAUSS", "POLY", "GTO")
@@ -90,9 +91,16 @@ class SoapQuip(Descriptor):
         """Return `B(A) @ theta`, (n,), without the features."""
         return self.spectrum.fold(density, theta[:-1]) + self.covariance_sigma0 * theta[-1]
 
-    def isolated(self, like: Tensor) -> Tensor:
-        """Return the features of an atom alone, (n_species, F)."""
-        return self.contract(self.expansion.isolated(like))
+    def empty(self, like: Tensor) -> Tensor:
+        """Return the density of an atom alone, (n_species, C): its own."""
+        return self.expansion.isolated(like)
+
+    @torch.jit.unused
+    def slopes(self, graph: Graph) -> tuple[Tensor, Tensor]:
+        """Return the features, (n, F), and dB_i/dr_ij, (n, F, 3, J), in the table of `mdzoo.ops.padding`."""
+        features, slopes = spectrum_slopes(self.expansion, self.spectrum, graph)
+        features = torch.nn.functional.pad(features, [0, 1], value=self.covariance_sigma0)
+        return features, torch.nn.functional.pad(slopes, [0, 0, 0, 0, 0, 1])
 
     def labels(self) -> list[str]:
         """Return names such as `p[s=1,n=1,s'=0,n'=2,l=3]`, and `sigma0`."""

@@ -11,6 +11,8 @@ from mdzoo.basis.radial_table import RadialTable
 from mdzoo.basis.smeared_radial import gto_functions, polynomial_functions, polynomials
 from mdzoo.data.graphs import graph_from_atoms
 from mdzoo.descriptors import Soap
+from mdzoo.graph import collate
+from mdzoo.ops import padding
 from tests.reference.test_acsf import quartz, water
 
 NUMBERS = [1, 8, 14]
@@ -111,6 +113,26 @@ def test_no_neighbours_beyond_the_basis_gives_the_same_as_the_jump():
     for smoothness in (0, 1, 3):
         near = features(water(), [1, 8], **SMALL, smoothness=smoothness)
         np.testing.assert_allclose(near, features(water(), [1, 8], **SMALL, smoothness=-1), rtol=1e-12)
+
+
+@pytest.mark.parametrize("compression", COMPRESSIONS)
+@pytest.mark.parametrize("rbf", ["gto", "polynomial"])
+def test_explicit_slopes_are_those_of_backward_passes(rbf, compression):
+    """In a batch with an atom alone between the others, and one behind them."""
+    soap = Soap(2, **SMALL, rbf=rbf, compression=compression, species_weights=[1, 2])
+    lone = Atoms("H", [[0.0, 0.0, 0.0]])
+    graph = collate([graph_from_atoms(a, [1, 8], soap.cutoff) for a in (water(), lone, water(), lone)])
+    vectors = graph.vectors.requires_grad_()
+    features = soap(graph)
+    found, slopes = soap.slopes(graph)
+    torch.testing.assert_close(found, features.detach(), rtol=1e-12, atol=1e-12)
+    layout = padding(graph.centers)
+    table = slopes.permute(0, 3, 2, 1).reshape(layout.n * layout.width, 3, -1)
+    for k in range(soap.n_features):
+        (slope,) = torch.autograd.grad(features[:, k].sum(), vectors, retain_graph=True)
+        torch.testing.assert_close(table[layout.slots, :, k], slope, rtol=0.0, atol=1e-11 * float(slopes.abs().max()))
+    empty = torch.ones(layout.n * layout.width, dtype=torch.bool).index_fill(0, layout.slots, False)
+    assert (table[empty] == 0.0).all()
 
 
 @pytest.mark.parametrize("compression", COMPRESSIONS)

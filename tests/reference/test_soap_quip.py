@@ -101,6 +101,20 @@ def test_folded_weights_give_the_same_energy():
         torch.testing.assert_close(soap.contract_with(density, theta), soap.contract(density) @ theta)
 
 
+@pytest.mark.parametrize("normalise", [True, False])
+def test_explicit_slopes_are_those_of_backward_passes(normalise):
+    soap = SoapQuip(2, **SIZES, covariance_sigma0=0.2, normalise=normalise)
+    graph = graph_from_atoms(hydrogen_peroxide(), [1, 8], soap.cutoff)
+    vectors = graph.vectors.requires_grad_()
+    features = soap(graph)
+    found, slopes = soap.slopes(graph)
+    torch.testing.assert_close(found, features.detach())
+    table = slopes.permute(0, 3, 2, 1).reshape(len(vectors), 3, -1)  # every atom has three neighbours
+    for k in range(soap.n_features):
+        (slope,) = torch.autograd.grad(features[:, k].sum(), vectors, retain_graph=True)
+        torch.testing.assert_close(table[:, :, k], slope, rtol=0.0, atol=1e-11 * float(slopes.abs().max()))
+
+
 def test_an_atom_with_nothing_around_it_is_finite():
     soap = SoapQuip(2, **SIZES, central_weight=0.0)
     nothing = torch.zeros(1, soap.n_channels, dtype=torch.float64, requires_grad=True)

@@ -1,0 +1,115 @@
+r"""Explicit derivatives of a power spectrum by the places of the neighbours, without an array of edges x density.
+
+With `a_clm = sum_j g_cl(r_j) Y_lm(r_j)`, and with D the constant matrix that makes the gradients of `r^l Y_lm` from
+`r^(l-1) Y_l-1,m'`, the slope of `p_cdl = sum_m a_clm b_dlm` by r_j is
+
+    Q_cdl + Q_dcl,    Q_cdl = (g'_cl - l g_cl / r) n V_dl + (g_cl / r) W_dl,    V_dl = sum_m Y_lm b_dlm,
+                      W_dl = sum_m' Y_l-1,m' (D b_dl)_m',    n = r_j / r_j
+
+two small products for each atom and l, then outer products of c and d.
+"""
+
+import math
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mdzoo.basis.spherical import gradient_matrix
+from mdzoo.descriptors.expansion import expand_rows, surroundings
+from mdzoo.descriptors.power_spectrum import PowerSpectrum, norm
+from mdzoo.descriptors.smeared_density import SmearedDensity
+from mdzoo.graph import Graph, block, edge_starts
+
+EDGES = 16384
+"""Edges in one block of atoms."""
+NUMBERS = 1 << 18
+"""Slopes in one piece of a block: what they are made of stays in the cache."""
+
+
+def spectrum_slopes(expansion: SmearedDensity, spectrum: PowerSpectrum, graph: Graph) -> tuple[Tensor, Tensor]:
+    """Return the features, (n, F), and their slopes dB_i/dr_ij in the table of neighbours, (n, F, 3, J); no graph kept.
+
+    The table is that of `mdzoo.ops.padding`; its empty places are zero.
+    """
+    n = 0 if graph.centers.numel() == 0 else int(graph.centers[-1]) + 1
+    starts = edge_starts(graph.centers, n)
+    width = int((starts[1:] - starts[:-1]).max()) if n else 0
+    features = spectrum(expansion.isolated(graph.vectors)).index_select(0, graph.species[:n])
+    slopes = fresh((n, spectrum.n_features, 3, width), graph.vectors)
+    size, firsts = max(1, EDGES // max(1, width)), starts.tolist()
+    with torch.no_grad():
+        for first in range(0, n, size):
+            last = min(first + size, n)
+            here = block(graph, first, last, firsts[first], firsts[last])
+            fill(features[first:last], slopes[first:last], expansion, spectrum, here)
+    return features, slopes
+
+
+def fresh(shape: tuple[int, ...], like: Tensor) -> Tensor:
+    """Return an array without values; on the CPU by NumPy, which asks for large pages: two to three times faster."""
+    if like.device.type != "cpu":
+        return like.new_empty(shape)
+    return torch.from_numpy(np.empty(shape, dtype=str(like.dtype).removeprefix("torch.")))
+
+
+def fill(features: Tensor, slopes: Tensor, expansion: SmearedDensity, spectrum: PowerSpectrum, graph: Graph) -> None:
+    """Write the features, (n, F), and slopes, (n, F, 3, J), of the atoms of a block; some may have no edges."""
+    around = surroundings(graph, 2.0 * expansion.cutoff)
+    n, width = around.layout.n, around.layout.width
+    slopes[n:] = 0.0
+    slopes[..., width:] = 0.0
+    g, steps = expansion.radial_slopes(graph, around)
+    y = expansion.harmonics(around.x, around.y, around.z)
+    density = expansion.joined(expand_rows(g, y, around.layout), graph.species)
+    features[:n] = spectrum(density)
+    turns = g / around.r.view(-1, 1, 1)
+    steps = steps - torch.arange(g.shape[1], device=g.device, dtype=g.dtype).view(1, -1, 1) * turns
+    tables = [part.view(n, width, g.shape[1], -1).permute(0, 2, 3, 1).contiguous() for part in (steps, turns)]
+    units = torch.stack([around.x, around.y, around.z]).view(3, n, width).transpose(0, 1).unsqueeze(1).contiguous()
+    a, y = density.view(n, -1, expansion.lm), y.view(-1, n, width).transpose(0, 1)
+    factors = [[*tables, *sums(summed(a, 1, spectrum.summed), y, units)]]
+    if spectrum.summed > 1:
+        factors.append([*[summed(part, 2, spectrum.summed) for part in tables], *sums(a, y, units)])
+    size = max(1, NUMBERS // slopes[:1].numel())
+    for first in range(0, n, size):
+        part = slice(first, min(first + size, n))
+        halves = [half(*[table[part] for table in factor]) for factor in factors]
+        join(slopes[part, :, :, :width], halves, spectrum)
+    if spectrum.normalise:
+        products = spectrum.products(density).index_select(1, spectrum.kept) * spectrum.scales
+        along = torch.einsum("nf,nfaj->naj", features[:n], slopes[:n])
+        slopes[:n].addcmul_(features[:n, :, None, None], along.unsqueeze(1), value=-1.0)
+        slopes[:n].div_(norm(products.square().sum(1)).view(-1, 1, 1, 1))
+
+
+def summed(rows: Tensor, axis: int, kinds: int) -> Tensor:
+    """Return the channels along `axis`, or their sums over the kinds of neighbours."""
+    return rows if kinds == 1 else rows.unflatten(axis, (kinds, -1)).sum(axis)
+
+
+def sums(b: Tensor, y: Tensor, units: Tensor) -> list[Tensor]:
+    """Return n V and W of the density b (n, D, lm), each (n, L + 1, D, 3, J)."""
+    n, width = y.shape[0], y.shape[2]
+    widths = list(range(1, 2 * math.isqrt(b.shape[2]), 2))
+    ys = y.split(widths, 1)
+    along, across = [], [torch.zeros_like(units).expand(-1, b.shape[1], -1, -1)]
+    for order, part in enumerate(b.split(widths, 2)):
+        along.append((part @ ys[order]).unsqueeze(2) * units)
+        if order > 0:
+            turned = (part @ gradient_matrix(order).to(part)).view(n, -1, 2 * order - 1)
+            across.append((turned @ ys[order - 1]).view(n, -1, 3, width))
+    return [torch.stack(along, 1), torch.stack(across, 1)]
+
+
+def half(steps: Tensor, turns: Tensor, v: Tensor, w: Tensor) -> Tensor:
+    """Return Q_cdl, (n, (L + 1) * C * D, 3, J), of the radial parts (n, L + 1, C, J) and sums (n, L + 1, D, 3, J)."""
+    rows = steps[:, :, :, None, None] * v.unsqueeze(2)
+    return rows.addcmul_(turns[:, :, :, None, None], w.unsqueeze(2)).flatten(1, 3)
+
+
+def join(out: Tensor, halves: list[Tensor], spectrum: PowerSpectrum) -> None:
+    """Write `scale (Q_cdl + Q_dcl)` of each feature into `out`, (n, F, 3, J)."""
+    second = halves[-1].index_select(1, spectrum.mirrored())
+    torch.add(halves[0].index_select(1, spectrum.kept), second, out=out)
+    out.mul_(spectrum.scales.view(1, -1, 1, 1))
