@@ -98,7 +98,7 @@ class TripleProducts(nn.Module):
         parts: list[Tensor] = []
         for chunk in density.split(self.chunk):
             even, odd = self.on_points(chunk)
-            same = torch.cat([pairs(even), pairs(odd)]).transpose(0, 1)
+            same = torch.cat(pairs(even) + pairs(odd)).transpose(0, 1)
             parts.append((same @ even.permute(1, 2, 0)).flatten(1).index_select(1, self.value))
         return torch.cat(parts) * self.scale
 
@@ -176,12 +176,12 @@ def apply(weights: Tensor, first: int, rows: Tensor, out: Tensor) -> None:
         out.copy_((own @ rows.transpose(0, 1)).transpose(0, 1))
 
 
-def pairs(rows: Tensor) -> Tensor:
+def pairs(rows: Tensor) -> list[Tensor]:
     """Return the products of each row with itself and those behind it."""
     parts: list[Tensor] = []
     for k in range(rows.shape[0]):
         parts.append(rows[k : k + 1] * rows[k:])
-    return torch.cat(parts) if len(parts) > 0 else rows
+    return parts
 
 
 def added(theta: Tensor, origin: Tensor, places: Tensor, rows: int, columns: int) -> Tensor:
