@@ -83,6 +83,11 @@ def deepmd(n_species: int = 1, **options) -> Entry:
     return Entry(learnt(table, LINEAR), n_species)
 
 
+def see3(n_species: int = 1, **options) -> Entry:
+    table = {"name": "SeE3", "cutoff": 4, "rcut_smth": 1, "n_species": n_species, "sel": 10, **options}
+    return Entry(learnt(table, LINEAR), n_species)
+
+
 def combined(name: str, n_species: int = 1, **options) -> Entry:
     return Entry(learnt({"name": name, **options}, LINEAR), n_species)
 
@@ -92,6 +97,7 @@ BISPECTRUM2 = {**TWO, "L": 2, "body_order": 4}
 SNAP_2 = {"name": "SO4", "cutoff": 4, "n_species": 2, "twojmax": 2}
 MOMENTS_2 = {"name": "MTP", "cutoff": 3.5, "n_species": 2, "level": 6}
 MIXED = {"name": "ACE", "cutoff": 4, "K": 2, "L": 1, "n_species": 2, "species_channels": 1}
+
 
 def soap(n_species: int = 1, **options) -> Entry:
     table = {"name": "Soap", "r_cut": 3, "n_max": 2, "l_max": 2, "sigma": 0.5, "n_species": n_species, **options}
@@ -133,6 +139,7 @@ ZOO: dict[str, Entry] = {
     "DeepMD": deepmd(neuron=[2, 4, 4], axis_neuron=3, resnet_dt=True),
     "DeepMD, two species": deepmd(2, sel=[20, 25], neuron=[2, 3], axis_neuron=2, activation_function="silu"),
     "DeepMD by pairs, two species": deepmd(2, neuron=[3], axis_neuron=2, type_one_side=False, exclude_types=[[0, 0]]),
+    "SeE3, two species": see3(2, resnet_dt=True, neuron=[2, 4, 4], exclude_types=[[1, 1]]),
     "Quadratic": Entry(learnt(SMALL, QUADRATIC)),
     "Quadratic, two species": Entry(learnt({**TWO, "K": 1}, QUADRATIC), 2),
     "SO3 shared species channels, two species": Entry(learnt({**TWO, "species_channels": 2}, LINEAR), 2),
@@ -171,6 +178,7 @@ for key in (
     "Select of those that know slopes, two species",
     "DeepMD, two species",
     "DeepMD by pairs, two species",
+    "SeE3, two species",
 ):
     ZOO[key] = ZOO[key]._replace(exceptions=NAMED)
 

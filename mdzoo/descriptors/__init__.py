@@ -8,6 +8,7 @@ from mdzoo.descriptors.deepmd import DeepMD
 from mdzoo.descriptors.mtp import MTP
 from mdzoo.descriptors.pod import POD
 from mdzoo.descriptors.projection import Projection
+from mdzoo.descriptors.se_e3 import SeE3
 from mdzoo.descriptors.select import Select
 from mdzoo.descriptors.so3 import SO3
 from mdzoo.descriptors.so4 import SO4
@@ -25,6 +26,7 @@ __all__ = [
     "DeepMD",
     "Descriptor",
     "Projection",
+    "SeE3",
     "Select",
     "Soap",
     "SoapQuip",

@@ -1,6 +1,20 @@
 """Which energy has each atom?"""
 
-from mdzoo.descriptors import ACE, ACSF, MTP, POD, SO3, SO4, Concatenate, DeepMD, Projection, Select, Soap, SoapQuip
+from mdzoo.descriptors import (
+    ACE,
+    ACSF,
+    MTP,
+    POD,
+    SO3,
+    SO4,
+    Concatenate,
+    DeepMD,
+    Projection,
+    SeE3,
+    Select,
+    Soap,
+    SoapQuip,
+)
 from mdzoo.potentials.atomic_energies import AtomicEnergies
 from mdzoo.potentials.base import PairPotential, Potential
 from mdzoo.potentials.descriptor_potential import DescriptorPotential
@@ -39,6 +53,7 @@ register(
     Ensemble,
     LennardJones,
     Projection,
+    SeE3,
     Select,
     SumPotential,
     ZBL,

@@ -48,6 +48,7 @@ ORDERS = {  # body order of the features, as their class says
     "SoapQuip": ({"name": "SoapQuip", "n_max": 3, "l_max": 4}, 3),
     "SO4": ({"name": "SO4", "twojmax": 8}, 4),
     "DeepMD": ({"name": "DeepMD", "sel": 6, "neuron": [4, 8], "axis_neuron": 4}, 3),
+    "SeE3": ({"name": "SeE3", "sel": 6, "neuron": [4, 8]}, 3),
     "MTP": ({"name": "MTP", "level": 20, "scaling": 1}, 5),
     "POD": ({"name": "POD", "K": [4, 3, 2], "P": [6, 6]}, 4),
     "POD 7": ({"name": "POD", "K": [3, 3, 2, 2, 2, 2], "P": [6, 6, 6, 6, 6]}, 4),  # products of orders 3 and 4

@@ -10,7 +10,7 @@ import mdzoo
 from mdzoo.basis.embedding import EmbeddingNetwork
 from mdzoo.cli import main
 from mdzoo.data import graph_from_atoms
-from mdzoo.descriptors import DeepMD
+from mdzoo.descriptors import DeepMD, SeE3
 from mdzoo.export.contract import INPUTS, inputs_of
 from mdzoo.export.torchscript import load
 from mdzoo.fit import fit
@@ -40,19 +40,28 @@ BY_PAIRS = [  # type_one_side=False
     [0.4750974149459982, 0.32723373518752386, 0.32723373518752386, 0.311654779651076],
     [0.2680156308709644, 0.21691179162359206, 0.2950412084587914, 0.2214081481658163],
 ]
+THREE_BODY = [  # se_e3
+    [5.129427992322205, 4.6080905586289935, 4.32845535113985, 3.5046464967456257],
+    [0.4777928840262141, 0.02875575725422737, 0.31724088669491146, 0.28376946326371993],
+    [0.2549209511223157, -0.042030748086646114, 0.1882620932382186, 0.13294953913970545],
+]
 TWO = {"n_species": 2, "rcut_smth": 1, "neuron": [3, 6, 12, 12], "axis_neuron": 5}
 
 
-def by_formula(one_side: bool) -> DeepMD:
+def sines(module: torch.nn.Module) -> None:
     """Weights sin(1 + k), sin(2 + k) ... of the k-th parameter: weight (n_in, n_out), bias, step of each layer."""
-    out = DeepMD(4, 2, 1, [3, 2], [2, 4], 2, resnet_dt=True, type_one_side=one_side)
     with torch.no_grad():
-        for k, p in enumerate(out.parameters()):
+        for k, p in enumerate(module.parameters()):
             p.copy_(
                 torch.sin(torch.arange(1.0, p.numel() + 1) + k).reshape(p.mT.shape if p.dim() == 2 else p.shape).t()
             )
-        out.environment.davg.copy_(torch.tensor([0.1, 0.2]))
-        out.environment.dstd.copy_(torch.tensor([[0.5, 0.4], [0.3, 0.6]]))
+
+
+def by_formula(one_side: bool) -> DeepMD:
+    out = DeepMD(4, 2, 1, [3, 2], [2, 4], 2, resnet_dt=True, type_one_side=one_side)
+    sines(out)
+    out.environment.davg.copy_(torch.tensor([0.1, 0.2]))
+    out.environment.dstd.copy_(torch.tensor([[0.5, 0.4], [0.3, 0.6]]))
     return out
 
 
@@ -78,12 +87,16 @@ def in_deepmd_kit(mine: DeepMD, sel: list[int], **options):
     out = module.DescrptSeA(mine.cutoff, mine.environment.rcut_smth, sel, **options)
     for kind, part in enumerate(mine.sums):
         index = (kind,) if out.type_one_side else divmod(kind, mine.n_species)
-        for layer, own in zip(out.embeddings[index].layers, part.network.layers, strict=True):
-            layer.w, layer.b = own.weight.detach().numpy().T, own.bias.detach().numpy()
-            layer.idt = None if own.step is None else own.step.detach().numpy()
+        take_weights(out.embeddings[index].layers, part.network)
     out.davg = np.pad(mine.environment.davg.numpy()[:, None, None].repeat(sum(sel), 1), ((0, 0), (0, 0), (0, 3)))
     out.dstd = mine.environment.dstd.numpy()[:, [0, 1, 1, 1]][:, None].repeat(sum(sel), 1)
     return out
+
+
+def take_weights(layers, network: EmbeddingNetwork) -> None:
+    for layer, own in zip(layers, network.layers, strict=True):
+        layer.w, layer.b = own.weight.detach().numpy().T, own.bias.detach().numpy()
+        layer.idt = None if own.step is None else own.step.detach().numpy()
 
 
 def features_in_deepmd_kit(theirs, graph: Graph, sel: list[int]) -> np.ndarray:
@@ -171,6 +184,30 @@ def test_a_neighbour_at_the_cutoff_is_one_that_is_not_there(exclude):
     edges = (with_it.neighbors < 3) & (with_it.centers < 3)
     without = descriptor(select_edges(with_it, edges))
     torch.testing.assert_close(descriptor(with_it)[0], without[0], rtol=0, atol=1e-14)
+
+
+@pytest.mark.parametrize(("n_species", "sel"), [(1, [80]), (2, [40, 50])])
+def test_three_body_features_of_deepmd_kit(n_species, sel):
+    mine = SeE3(4.0, n_species, 1.0, sel, [3, 6, 12], True)
+    mine.environment.dstd.copy_(0.2 + torch.rand(n_species, 2))
+    module = pytest.importorskip("deepmd.dpmodel.descriptor.se_t", reason="deepmd-kit is not installed: [oracles]")
+    theirs = module.DescrptSeT(4.0, 1.0, sel, neuron=[3, 6, 12], resnet_dt=True)
+    for pair, part in zip(mine.pairs, mine.sums, strict=True):
+        take_weights(theirs.embeddings[pair].layers, part.network)
+    theirs.dstd = mine.environment.dstd.numpy()[:, [0, 1, 1, 1]][:, None].repeat(sum(sel), 1)
+    for graph in graphs(n_species, 4.0):
+        found, expected = mine(graph).detach(), torch.as_tensor(features_in_deepmd_kit(theirs, graph, sel))
+        expected = expected[: len(found)]  # the others have no neighbours
+        torch.testing.assert_close(found, expected, rtol=0, atol=1e-10 * float(expected.abs().max()))
+
+
+def test_three_body_numbers_of_deepmd_kit():
+    descriptor = SeE3(4.0, 2, 1.0, [3, 2], [2, 4], True)
+    sines(descriptor)
+    descriptor.environment.dstd.copy_(torch.tensor([[0.5, 0.4], [0.3, 0.6]]))
+    torch.testing.assert_close(
+        descriptor(molecule()), torch.tensor(THREE_BODY, dtype=torch.float64), rtol=0, atol=1e-12
+    )
 
 
 def test_pairs_that_do_not_see_each_other_add_nothing():
