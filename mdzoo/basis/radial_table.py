@@ -52,10 +52,12 @@ class RadialTable(nn.Module):
         u = 2.0 / self.cutoff * torch.clamp(r, max=self.cutoff) - 1.0
         fine = chebyshev_rows(u, torch.ones_like(u), self.stride)
         coarse = chebyshev_rows(fine[self.stride], weight, self.coarse - 1)
+        fine = fine[: self.stride]
+        if torch.compiler.is_compiling():  # a number of pieces that depends on the data would break its graph
+            return outer(coarse, fine).t() @ matrix
         parts: list[Tensor] = []
         for left, right in zip(coarse.split(self.piece, 1), fine.split(self.piece, 1)):  # noqa: B905 - TorchScript
-            products = (left.unsqueeze(1) * right[: self.stride].unsqueeze(0)).flatten(0, 1)
-            parts.append(products.t() @ matrix)
+            parts.append(outer(left, right).t() @ matrix)
         return torch.cat(parts)
 
     @torch.jit.unused
@@ -65,6 +67,11 @@ class RadialTable(nn.Module):
         g, steps = both.view(-1, 2, self.blocks, self.k_max).unbind(1)
         weight, slope = weight.view(-1, 1, 1), slope.view(-1, 1, 1)
         return weight * g, weight * steps + slope * g
+
+
+def outer(left: Tensor, right: Tensor) -> Tensor:
+    """Return the products of all rows, (a, E) and (b, E) -> (a * b, E)."""
+    return (left.unsqueeze(1) * right.unsqueeze(0)).flatten(0, 1)
 
 
 def as_products(series: np.ndarray, n_coarse: int) -> np.ndarray:
