@@ -98,9 +98,8 @@ class SoapQuip(Descriptor):
     @torch.jit.unused
     def slopes(self, graph: Graph) -> tuple[Tensor, Tensor]:
         """Return the features, (n, F), and dB_i/dr_ij, (n, F, 3, J), in the table of `mdzoo.ops.padding`."""
-        features, slopes = spectrum_slopes(self.expansion, self.spectrum, graph)
-        features = torch.nn.functional.pad(features, [0, 1], value=self.covariance_sigma0)
-        return features, torch.nn.functional.pad(slopes, [0, 0, 0, 0, 0, 1])
+        features, slopes = spectrum_slopes(self.expansion, self.spectrum, graph, constants=1)
+        return torch.nn.functional.pad(features, [0, 1], value=self.covariance_sigma0), slopes
 
     def labels(self) -> list[str]:
         """Return names such as `p[s=1,n=1,s'=0,n'=2,l=3]`, and `sigma0`."""

@@ -27,22 +27,26 @@ NUMBERS = 1 << 18
 """Slopes in one piece of a block: what they are made of stays in the cache."""
 
 
-def spectrum_slopes(expansion: SmearedDensity, spectrum: PowerSpectrum, graph: Graph) -> tuple[Tensor, Tensor]:
+def spectrum_slopes(
+    expansion: SmearedDensity, spectrum: PowerSpectrum, graph: Graph, constants: int = 0
+) -> tuple[Tensor, Tensor]:
     """Return the features, (n, F), and their slopes dB_i/dr_ij in the table of neighbours, (n, F, 3, J); no graph kept.
 
-    The table is that of `mdzoo.ops.padding`; its empty places are zero.
+    The table is that of `mdzoo.ops.padding`; its empty places are zero, and so are the slopes of the constant features
+    that follow those of the spectrum.
     """
     n = 0 if graph.centers.numel() == 0 else int(graph.centers[-1]) + 1
     starts = edge_starts(graph.centers, n)
     width = int((starts[1:] - starts[:-1]).max()) if n else 0
     features = spectrum(expansion.isolated(graph.vectors)).index_select(0, graph.species[:n])
-    slopes = fresh((n, spectrum.n_features, 3, width), graph.vectors)
+    slopes = fresh((n, spectrum.n_features + constants, 3, width), graph.vectors)
+    slopes[:, spectrum.n_features :] = 0.0
     size, firsts = max(1, EDGES // max(1, width)), starts.tolist()
     with torch.no_grad():
         for first in range(0, n, size):
             last = min(first + size, n)
             here = block(graph, first, last, firsts[first], firsts[last])
-            fill(features[first:last], slopes[first:last], expansion, spectrum, here)
+            fill(features[first:last], slopes[first:last, : spectrum.n_features], expansion, spectrum, here)
     return features, slopes
 
 
