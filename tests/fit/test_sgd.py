@@ -206,8 +206,8 @@ def test_schedules():
         chosen = SgdSettings(schedule=name, warmup=0)
         found = optimizer_and_schedule(nn.Linear(1, 1), chosen, 10, "val/loss", float)["lr_scheduler"]
         assert type(found["scheduler"]).__name__ == kind
-    assert isinstance(optimizer_and_schedule(nn.Linear(1, 1), SgdSettings(optimizer="adamw"), 9, "", float)["optimizer"],
-                      torch.optim.AdamW)  # fmt: skip
+    found = optimizer_and_schedule(nn.Linear(1, 1), SgdSettings(optimizer="adamw"), 9, "", float)
+    assert isinstance(found["optimizer"], torch.optim.AdamW)
 
 
 def test_plateau_and_early_stopping_run(tmp_path):
