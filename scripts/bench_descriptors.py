@@ -43,7 +43,8 @@ MODELS: dict[str, tuple[int, dict[str, Any]]] = {
     "SO3 4, full": (4, {"name": "SO3", "K": 4, "L": 3, "body_order": 4, "pairing": "full", "radial": "chebyshev"}),
     "SO3 5, slides": (5, {"name": "SO3", "K": [4, 4, 2], "L": [3, 3, 2], "body_order": 5, "radial": "chebyshev"}),
     "SO3 3, as SOAP": (3, {"name": "SO3", "K": 8, "L": 6, "body_order": 3, "radial": "chebyshev"}),
-    "SOAP 3": (3, {"name": "SOAP", "n_max": 8, "l_max": 6}),
+    "SOAP 3": (3, {"name": "Soap", "n_max": 8, "l_max": 6, "r_cut": 5.0, "cutoff": None}),
+    "SOAP 3, QUIP": (3, {"name": "SoapQuip", "n_max": 8, "l_max": 6}),
     "ACE 3": (3, {"name": "ACE", "K": 4, "L": 3, "body_order": 3}),
     "ACE 4": (4, {"name": "ACE", "K": 4, "L": 3, "body_order": 4}),
     "ACE 5": (5, {"name": "ACE", "K": [4, 4, 4, 2], "L": [0, 3, 3, 2], "body_order": 5}),
@@ -62,7 +63,7 @@ MODELS: dict[str, tuple[int, dict[str, Any]]] = {
 def model(table: dict[str, Any], n_species: int, cutoff: float) -> ForceField:
     """Return descriptor + Linear with random weights."""
     torch.manual_seed(0)
-    descriptor = {**table, "cutoff": cutoff, "n_species": n_species}
+    descriptor = {"cutoff": cutoff, "n_species": n_species, **table}
     regressor = {"name": "Linear", "n_features": build(descriptor).n_features, "n_species": n_species}
     learnt = build({"name": "DescriptorPotential", "descriptor": descriptor, "regressor": regressor})
     torch.nn.init.normal_(learnt.regressor.weights, 0.0, WEIGHT)
