@@ -109,6 +109,11 @@ def soap_quip(n_species: int = 1, **options) -> Entry:
     return Entry(learnt(table, LINEAR), n_species)
 
 
+def mliap_so3(n_species: int = 1, **options) -> Entry:
+    table = {"name": "MliapSO3", "cutoff": 4, "n_max": 2, "l_max": 2, "n_species": n_species, **options}
+    return Entry(learnt(table, LINEAR), n_species)
+
+
 ZOO: dict[str, Entry] = {
     "AtomicEnergies": Entry(ENERGIES, 2),
     "LennardJones": Entry(LJ),
@@ -165,6 +170,8 @@ ZOO: dict[str, Entry] = {
     "SoapQuip": soap_quip(covariance_sigma0=0.1),
     "SoapQuip, two species": soap_quip(2, l_max=1, covariance_sigma0=0.1, central_reference_all_species=True),
     "SoapQuip GTO, two species": soap_quip(2, n_max=1, covariance_sigma0=1, radial_basis="GTO", normalise=False),
+    "MliapSO3": mliap_so3(),
+    "MliapSO3, two species": mliap_so3(2, l_max=1, alpha=2, species_weights=[1, -2]),
     "MLP": Entry(learnt(SMALL, {**MLP2, "activation": "tanh"})),
     "MLP, two species": Entry(learnt(TWO, MLP2), 2),
     "MLP, shared, without linear term": Entry(learnt(TWO, {**MLP2, "shared": True, "linear": False}), 2),
@@ -182,6 +189,7 @@ for key in (
     "DeepMD, two species",
     "DeepMD by pairs, two species",
     "SeE3, two species",
+    "MliapSO3, two species",
 ):
     ZOO[key] = ZOO[key]._replace(exceptions=NAMED)
 

@@ -77,14 +77,30 @@ def inverted(matrix: np.ndarray) -> np.ndarray:
 
 def polynomial_functions(r_cut: float, n_max: int, l_max: int, sigma: float) -> Function:
     """Return c_nl for polynomials `g_n = sum_k b_nk (r_cut - r)^(k + 2)`, k = 1..n_max, with b = S^(-1/2)."""
-    return projected(lambda r: polynomials(r_cut, n_max, r), r_cut, l_max, sigma)
+    nodes, weights = roots_legendre(NODES)
+    s, w = 0.5 * r_cut * (nodes + 1.0), 0.5 * r_cut * weights
+    return projected(polynomials(r_cut, n_max, s) * w, s, l_max, 0.5 / sigma**2)
 
 
-def polynomials(r_cut: float, n_max: int, r: np.ndarray) -> np.ndarray:
+def mliap_functions(cutoff: float, n_max: int, l_max: int, alpha: float) -> Function:
+    """Return c_nl of LAMMPS's `mliap so3` for `a = alpha`: r -> (m, l, n).
+
+    Its g_n are orthonormal combinations, by S^(-1/2), of normalised `(cutoff - r)^(k + 2)`, k = 1..n_max, and its
+    integral is the Gauss-Chebyshev sum over `10 (n_max + l_max + 1)` nodes, close to exact but not equal to it.
+    """
+    size = 10 * (n_max + l_max + 1)
+    turn = np.pi * (np.arange(size) + 0.5) / size
+    s, w = 0.5 * cutoff * (1.0 + np.cos(turn)), 0.5 * cutoff * np.pi / size * np.sin(turn)
+    return projected(polynomials(cutoff, n_max, s, normalised_overlap(cutoff, n_max)) * w, s, l_max, alpha)
+
+
+def polynomials(r_cut: float, n_max: int, r: np.ndarray, overlap: np.ndarray | None = None) -> np.ndarray:
     """Return the orthonormal g_n, (n_max, m): an orthogonal matrix times Jacobi polynomials, stable for any n_max.
 
-    With the Cholesky factor `S = L L^T` the functions are `f = L p` of the orthonormal p, so `S^(-1/2) f` is
-    `(S^(-1/2) L) p`; p_k is `(r_cut - r)^3` times the Jacobi polynomial of degree k of the weight `(1+x)^6 (1-x)^2`.
+    `overlap` is the S of the functions that S^(-1/2) combines, by default that of `(r_cut - r)^(k + 2)` themselves;
+    those of other scales have other combinations. With the Cholesky factor `S = L L^T` the functions are `f = L p` of
+    the orthonormal p, so `S^(-1/2) f` is `(S^(-1/2) L) p`; p_k is `(r_cut - r)^3` times the Jacobi polynomial of
+    degree k of the weight `(1+x)^6 (1-x)^2`.
     """
     x = 1.0 - 2.0 * r / r_cut
     k = np.arange(n_max)
@@ -93,7 +109,7 @@ def polynomials(r_cut: float, n_max: int, r: np.ndarray) -> np.ndarray:
     jacobi = np.stack([eval_jacobi(n, 2.0, 6.0, x) * (1.0 + x) ** 3 / norms[n] for n in k])
     with localcontext() as context:
         context.prec = DIGITS
-        overlap = polynomial_overlap(r_cut, n_max)
+        overlap = polynomial_overlap(r_cut, n_max) if overlap is None else overlap
         turn = (inverse_root(overlap) @ lower_factor(overlap)).astype(float)
     return turn @ jacobi
 
@@ -102,6 +118,15 @@ def polynomial_overlap(r_cut: float, n_max: int) -> np.ndarray:
     """Return `int (r_cut - r)^(i + j + 4) r^2 dr`, i, j = 1..n_max, decimals (n_max, n_max)."""
     rc, n = Decimal(r_cut), range(1, n_max + 1)
     return np.array([[2 * rc ** (7 + i + j) / ((5 + i + j) * (6 + i + j) * (7 + i + j)) for j in n] for i in n])
+
+
+def normalised_overlap(r_cut: float, n_max: int) -> np.ndarray:
+    """Return the overlap of the same functions, each divided by its norm, decimals (n_max, n_max)."""
+    with localcontext() as context:
+        context.prec = DIGITS
+        overlap = polynomial_overlap(r_cut, n_max)
+        norms = [overlap[i, i].sqrt() for i in range(n_max)]
+        return overlap / np.outer(norms, norms)
 
 
 def lower_factor(matrix: np.ndarray) -> np.ndarray:
@@ -114,12 +139,9 @@ def lower_factor(matrix: np.ndarray) -> np.ndarray:
     return out
 
 
-def projected(radial: Function, r_max: float, l_max: int, sigma: float) -> Function:
-    """Return c_nl of radial functions (r -> (n, m)) that do not depend on l, by Gauss-Legendre quadrature."""
-    nodes, weights = roots_legendre(NODES)
-    s, w = 0.5 * r_max * (nodes + 1.0), 0.5 * r_max * weights
-    a = 0.5 / sigma**2
-    left = 4.0 * np.pi * radial(s) * s**2 * w
+def projected(g: np.ndarray, s: np.ndarray, l_max: int, a: float) -> Function:
+    """Return c_nl of radial functions that do not depend on l, given times quadrature weights at nodes s: g (n, m)."""
+    left = 4.0 * np.pi * g * s**2
 
     def function(r: np.ndarray) -> np.ndarray:
         return np.stack([values @ left.T for values in smeared(r, s, a, l_max)], 1)

@@ -5,6 +5,7 @@ from mdzoo.descriptors.acsf import ACSF
 from mdzoo.descriptors.base import Descriptor
 from mdzoo.descriptors.concatenate import Concatenate
 from mdzoo.descriptors.deepmd import DeepMD
+from mdzoo.descriptors.mliap_so3 import MliapSO3
 from mdzoo.descriptors.mtp import MTP
 from mdzoo.descriptors.pod import POD
 from mdzoo.descriptors.projection import Projection
@@ -25,6 +26,7 @@ __all__ = [
     "Concatenate",
     "DeepMD",
     "Descriptor",
+    "MliapSO3",
     "Projection",
     "SeE3",
     "Select",
