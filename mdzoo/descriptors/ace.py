@@ -8,15 +8,15 @@ from torch import Tensor
 
 from mdzoo.basis.radial import Radial
 from mdzoo.basis.spherical import SphericalHarmonics
-from mdzoo.descriptors.base import Descriptor
 from mdzoo.descriptors.expansion import expand, surroundings
 from mdzoo.descriptors.invariant_functions import Limits, functions
+from mdzoo.descriptors.partwise import PartwiseDescriptor
 from mdzoo.descriptors.species_channels import SpeciesChannels
 from mdzoo.descriptors.symmetric_products import SymmetricProducts
 from mdzoo.graph import Graph
 
 
-class ACE(Descriptor):
+class ACE(PartwiseDescriptor):
     r"""A complete, linearly independent set of invariant polynomials of the density, of correlation order v = 1 to 4.
 
     With `a_iklm = sum_j g_kl(r_ij) f(r_ij) Y_lm(r_ij)` for each species of neighbour,
@@ -42,7 +42,8 @@ class ACE(Descriptor):
         r0: Angstrom, of `agnesi`: about the distance of nearest neighbours.
         species_channels: channels that all species share, see `SpeciesChannels`; null gives each species its own.
 
-    Shapes: density (n, species * K * (L + 1)^2), lm inner; features (n, F) in the order of `labels()`.
+    Shapes: density (n, species * K * (L + 1)^2), lm inner; features (n, F) in the order of `labels()`, such as
+    `B3[k1=1,l1=2,k2=1,l2=1,k3=2,l3=1]`; k is species.k with several species.
     """
 
     def __init__(
@@ -86,21 +87,6 @@ class ACE(Descriptor):
         radial = self.channels(self.radial(around.r), graph, around.layout)
         harmonics = self.harmonics(around.x, around.y, around.z)
         return torch.cat(expand(radial, harmonics, around.layout), 2).flatten(1)
-
-    def contract(self, density: Tensor) -> Tensor:
-        """Return the features, (n, F), of the density (n, C)."""
-        return self.parts[0](density)
-
-    def contract_with(self, density: Tensor, theta: Tensor) -> Tensor:
-        """Return `B(A) @ theta`, (n,), as quadratic forms of the coupled pairs; features are never formed."""
-        out = torch.zeros_like(density[:, 0])
-        for part in self.parts:
-            out = out + part.fold(density, theta)
-        return out
-
-    def labels(self) -> list[str]:
-        """Return names such as `B3[k1=1,l1=2,k2=1,l2=1,k3=2,l3=1]`; k is species.k with several species."""
-        return [label for part in self.parts for label in part.labels()]
 
 
 def by_order(name: str, value: float | Sequence[float], body_order: int, least: int) -> list[float]:

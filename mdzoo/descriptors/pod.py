@@ -7,14 +7,14 @@ from torch import Tensor
 
 from mdzoo.basis.proper_orthogonal import ProperOrthogonal
 from mdzoo.basis.spherical import SphericalHarmonics
-from mdzoo.descriptors.base import Descriptor
 from mdzoo.descriptors.expansion import by_species, expand, surroundings
+from mdzoo.descriptors.partwise import PartwiseDescriptor
 from mdzoo.descriptors.pod_four_body import FourBody
 from mdzoo.descriptors.pod_products import Cross, ThreeBody, TwoBody
 from mdzoo.graph import Graph
 
 
-class POD(Descriptor):
+class POD(PartwiseDescriptor):
     r"""Proper orthogonal descriptors of Nguyen (DOI 10.1016/j.jcp.2023.112030 and 10.1103/PhysRevB.107.144103).
 
     With the radial modes R_k of `ProperOrthogonal`, neighbours j of the species s, and cosines of the angles at i,
@@ -39,7 +39,8 @@ class POD(Descriptor):
         bessel_degree: number of sines for each stretch of the distance.
         inverse_degree: largest inverse power of the distance.
 
-    Shapes: density (n, S * (K_2 + K_3 * (P_3 + 1)^2)); features (n, F) in the order of `labels()`.
+    Shapes: density (n, S * (K_2 + K_3 * (P_3 + 1)^2)); features (n, F) in the order of `labels()`,
+    such as `2b[s=0,k=1]`, `3b[s=0,s'=0,k=1,p=2]`, `4b[s=0,s'=0,s''=0,k=1,a=1,b=1,c=0]`.
 
     Example:
         >>> POD(K=[6, 5], P=[4]).n_features
@@ -85,26 +86,6 @@ class POD(Descriptor):
         sums = two.view(-1, n, width).sum(2).t()
         harmonics = self.harmonics(around.x, around.y, around.z)
         return torch.cat([sums, expand(many, harmonics, around.layout)[0].flatten(1)], 1)
-
-    def contract(self, density: Tensor) -> Tensor:
-        """Return the features, (n, F), of the density (n, C)."""
-        parts: list[Tensor] = []
-        for part in self.parts:
-            parts.append(part(density))
-        return torch.cat(parts, 1)
-
-    def contract_with(self, density: Tensor, theta: Tensor) -> Tensor:
-        """Return `B(A) @ theta`, (n,): orders 2 to 4 are never formed."""
-        out = torch.zeros_like(density[:, 0])
-        first = 0
-        for part in self.parts:
-            out = out + part.fold(density, theta[first : first + part.n_features])
-            first += part.n_features
-        return out
-
-    def labels(self) -> list[str]:
-        """Return names such as `2b[s=0,k=1]`, `3b[s=0,s'=0,k=1,p=2]`, `4b[s=0,s'=0,s''=0,k=1,a=1,b=1,c=0]`."""
-        return [label for part in self.parts for label in part.labels()]
 
 
 def parts_of(n_species: int, ks: list[int], ps: list[int]) -> list[torch.nn.Module]:

@@ -7,16 +7,16 @@ from torch import Tensor
 
 from mdzoo.basis.radial import Radial
 from mdzoo.basis.spherical import SphericalHarmonics
-from mdzoo.descriptors.base import Descriptor
 from mdzoo.descriptors.expansion import expand, surroundings
 from mdzoo.descriptors.invariants import Bispectrum, FiveBody, Power
+from mdzoo.descriptors.partwise import PartwiseDescriptor
 from mdzoo.descriptors.species_channels import SpeciesChannels
 from mdzoo.graph import Graph
 
 PAIRINGS = ("slides", "full")
 
 
-class SO3(Descriptor):
+class SO3(PartwiseDescriptor):
     r"""Invariants of the density expanded in radial functions x spherical harmonics.
 
     With `u_klm(r) = g_kl(r) f(r) Y_lm(r)` and the density `a_iklm = sum_j u_klm(r_ij)` of each species of neighbour,
@@ -41,7 +41,8 @@ class SO3(Descriptor):
         stretch: of the distance of `chebyshev`.
         species_channels: channels that all species share, see `SpeciesChannels`; null gives each species its own.
 
-    Shapes: density (n, species * K * (L + 1)^2), lm inner; features (n, F) in the order of `labels()`.
+    Shapes: density (n, species * K * (L + 1)^2), lm inner; features (n, F) in the order of `labels()`, such as
+    `p[k=1,k'=2,l=0]`, `b[k=1,k'=2,l=0,l1=1,l2=1]`; k is species.k with several species.
     """
 
     def __init__(
@@ -82,26 +83,6 @@ class SO3(Descriptor):
         radial = self.channels(self.radial(around.r), graph, around.layout)
         harmonics = self.harmonics(around.x, around.y, around.z)
         return torch.cat(expand(radial, harmonics, around.layout), 2).flatten(1)
-
-    def contract(self, density: Tensor) -> Tensor:
-        """Return the features, (n, F), of the density (n, C)."""
-        parts: list[Tensor] = []
-        for part in self.parts:
-            parts.append(part(density))
-        return torch.cat(parts, 1)
-
-    def contract_with(self, density: Tensor, theta: Tensor) -> Tensor:
-        """Return `B(A) @ theta`, (n,): the weights act on the equivariants, and the features are never formed."""
-        out = torch.zeros_like(density[:, 0])
-        first = 0
-        for part in self.parts:
-            out = out + part.fold(density, theta[first : first + part.n_features])
-            first += part.n_features
-        return out
-
-    def labels(self) -> list[str]:
-        """Return names such as `p[k=1,k'=2,l=0]`, `b[k=1,k'=2,l=0,l1=1,l2=1]`; k is species.k with several species."""
-        return [label for part in self.parts for label in part.labels()]
 
 
 def sizes(name: str, value: int | Sequence[int], body_order: int, least: int) -> list[int]:
