@@ -6,7 +6,7 @@ import torch
 
 from mdzoo.potentials import ZBL, ForceField
 from tests.reference.engine import ask_lammps
-from tests.structures import Structure, brute_force_graph
+from tests.structures import Structure, brute_force_graph, crystal, slab
 
 ELEMENTS = [14, 42, 3]
 
@@ -24,7 +24,15 @@ def box(rng) -> Structure:
     return Structure([i % 3 for i in range(27)], positions, np.diag([6.0, 6.3, 6.6]), (True,) * 3)
 
 
-@pytest.mark.parametrize("build", [close_cluster, box])
+def skewed(_) -> Structure:
+    return crystal(3)
+
+
+def sheet(_) -> Structure:
+    return slab(3)
+
+
+@pytest.mark.parametrize("build", [close_cluster, box, skewed, sheet])
 @pytest.mark.parametrize(("inner", "outer"), [(3.0, 4.0), (1.5, 2.9)])
 def test_energies_forces_and_virial_are_those_of_lammps(rng, build, inner, outer):
     structure = build(rng)
