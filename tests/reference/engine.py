@@ -88,7 +88,7 @@ def restricted(cell: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return cell, np.eye(3)
     turn, upper = np.linalg.qr(cell.T)
     signs = np.sign(np.diag(upper))
-    return np.tril((upper.T * signs)), turn * signs
+    return np.tril(upper.T * signs), turn * signs
 
 
 def region(origin: np.ndarray, box: np.ndarray) -> str:
