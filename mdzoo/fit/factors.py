@@ -5,9 +5,11 @@ condition number. The last column is the target, so a factor knows the residual 
 `|Phi theta - y| = |R (theta, -1)|`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
+import numpy as np
 import torch
+from scipy.linalg import lapack
 from torch import Tensor
 
 TARGETS = ("energy", "forces", "stress")
@@ -50,9 +52,39 @@ class TriangularFactor:
 
 
 def triangle(pieces: list[Tensor], n_columns: int) -> Tensor:
-    """Return the triangular factor of stacked rows; few rows are kept as they are."""
-    rows = torch.cat(pieces) if pieces else torch.zeros(0, n_columns, dtype=torch.float64)
-    return torch.linalg.qr(rows, mode="r")[1] if rows.shape[0] > n_columns else rows
+    """Return the triangular factor of stacked rows; few rows are kept as they are.
+
+    A triangle in the first place is updated by the others with `2 m n^2` operations for m rows, by a third of that for
+    triangles (LAPACK's tpqrt).
+    """
+    if sum(len(piece) for piece in pieces) <= n_columns:
+        return torch.cat([*pieces, torch.zeros(0, n_columns, dtype=torch.float64)])
+    first, rest = pieces[0], pieces[1:]
+    if len(first) < n_columns or not is_triangle(first):
+        first, rest = torch.zeros(n_columns, n_columns, dtype=torch.float64), pieces
+    top = np.array(first.numpy(), order="F")
+    for body, upper in bodies(rest):
+        folded = lapack.dtpqrt(upper, min(64, n_columns), top, body, overwrite_a=True, overwrite_b=True)
+        top = folded[0]
+    return torch.from_numpy(top)
+
+
+def bodies(pieces: list[Tensor]) -> Iterator[tuple[np.ndarray, int]]:
+    """Return triangles one by one and all other rows as one, column by column, and how many end upper triangular."""
+    rows = [piece for piece in pieces if not is_triangle(piece)]
+    for piece in pieces:
+        if is_triangle(piece):
+            yield np.array(piece.numpy(), order="F"), len(piece)
+    if rows:
+        body = np.empty((sum(map(len, rows)), rows[0].shape[1]), order="F")
+        torch.cat(rows, out=torch.from_numpy(body))
+        yield body, 0
+
+
+def is_triangle(piece: Tensor) -> bool:
+    """Return whether rows (m, n), m <= n, are zero below the diagonal."""
+    upper = 0 < len(piece) <= piece.shape[1] and bool(piece[-1, 0] == 0.0)
+    return upper and not bool(piece.tril(-1).any())
 
 
 class Factors:
@@ -121,17 +153,20 @@ class Factors:
                 self._merge(part, target)
 
     def _merge(self, part: int, target: str) -> None:
-        """Gather one factor, padded with zero rows to a square, from all ranks."""
+        """Fold one factor of every rank, padded with zero rows to a square, into one, in the order of the ranks."""
         mine, n = self.root(part, target), self.n_columns
         device = torch.device("cuda") if torch.distributed.get_backend() == "nccl" else torch.device("cpu")
-        square = torch.cat([mine, mine.new_zeros(n - mine.shape[0], n)]).to(device)
         count = torch.tensor([self.count(target, part)], device=device)
-        ranks = torch.distributed.get_world_size()
-        squares, counts = ([torch.zeros_like(x) for _ in range(ranks)] for x in (square, count))
-        torch.distributed.all_gather(squares, square)
-        torch.distributed.all_gather(counts, count)
-        if sum(int(c) for c in counts) > 0:
-            factor = TriangularFactor(n)
-            factor.pieces = [triangle([s.cpu() for s in squares], n)]
-            factor.count = sum(int(c) for c in counts)
-            self.table[(part, target)] = factor
+        torch.distributed.all_reduce(count)
+        if int(count) == 0:
+            return
+        factor = TriangularFactor(n)
+        for rank in range(torch.distributed.get_world_size()):
+            own = rank == torch.distributed.get_rank()
+            square = torch.zeros(n, n, dtype=torch.float64, device=device)
+            if own:
+                square[: mine.shape[0]] = mine.to(device)
+            torch.distributed.broadcast(square, rank)
+            factor.pieces = [triangle([*factor.pieces, square.cpu()], n)]
+        factor.count = int(count)
+        self.table[(part, target)] = factor

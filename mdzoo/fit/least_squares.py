@@ -13,7 +13,8 @@ from mdzoo.fit.design import baseline, linear_part, n_parameters, split
 from mdzoo.fit.factors import TARGETS, Factors
 from mdzoo.fit.rows import labelled_rows
 from mdzoo.fit.select import Choice, by_evidence, choices, decompose, settings
-from mdzoo.fit.solve import LinearPosterior, posterior
+from mdzoo.fit.solve import LinearPosterior
+from mdzoo.fit.spectrum import condition, posterior
 from mdzoo.potentials import ForceField
 
 log = logging.getLogger(__name__)
@@ -34,10 +35,13 @@ class LeastSquares(pl.LightningModule):
             never left out; (n,) int.
         shape: relative stiffness of each parameter's prior, (P,).
 
-    Attributes after the fit: `posterior`, `chosen` (weights), `tried` (list of Choice, best first).
+    Attributes after the fit: `posterior`, `chosen` (weights), `strength` (of the ridge), `condition`, `tried` (list of
+    Choice, best first).
     """
 
     posterior: LinearPosterior
+    strength: float
+    condition: float
     chosen: dict[str, float]
 
     def __init__(
@@ -91,9 +95,9 @@ class LeastSquares(pl.LightningModule):
 
     def solve(self) -> LinearPosterior:
         """Choose ridge and weights, set the parameters of the force field and return their posterior."""
-        self.chosen, strength = self.choose()
+        self.chosen, self.strength = self.choose()
         spectrum = decompose(self.train_factors, self.chosen, self.shape, None)
-        self.posterior = posterior(spectrum, strength)
+        self.posterior, self.condition = posterior(spectrum, self.strength), condition(spectrum)
         regressor: Any = linear_part(self.force_field).regressor
         regressor.set_theta(self.posterior.mean.to(next(regressor.parameters())))
         for line in report(self):
@@ -133,7 +137,7 @@ class LeastSquares(pl.LightningModule):
             out |= {f"val/{names[t]}": self.val_factors.error(theta, t) for t in self.targets}
         if self.tried:
             out |= {f"held_out/{names[t]}": error for t, error in self.tried[0].errors.items()}
-        out |= {"ridge": self.posterior.ridge, "condition": self.posterior.condition}
+        out |= {"ridge": self.strength, "condition": self.condition}
         return out | {"effective_parameters": self.posterior.effective, "log_evidence": self.posterior.evidence}
 
 
@@ -165,8 +169,8 @@ def report(module: LeastSquares) -> list[str]:
     """Return what a person wants to know of a solution, line by line."""
     post = module.posterior
     lines = [
-        f"least squares: {len(post.mean)} parameters ({post.effective:.0f} effective), condition {post.condition:.1e}, "
-        f"ridge {post.ridge:.1e}, weights {module.chosen}"
+        f"least squares: {len(post.mean)} parameters ({post.effective:.0f} effective), condition "
+        f"{module.condition:.1e}, ridge {module.strength:.1e}, weights {module.chosen}"
     ]
     for choice in module.tried[:5]:
         errors = ", ".join(f"{target} {error:.5f}" for target, error in choice.errors.items())

@@ -58,7 +58,7 @@ class Projection:
         self.order = self.order_of_theta(n_parameters(self.force_field))
         self.outer = outside(self.force_field)
         self.targets = targets(module.chosen)
-        self.ridge = module.posterior.ridge
+        self.ridge = module.strength
         self.spectrum = decompose(module.train_factors, module.chosen, module.shape, None)
         self.theta = module.posterior.mean.clone()
         self.regressor.set_theta(self.theta)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from mdzoo.fit.factors import TARGETS, Factors
-from mdzoo.fit.solve import GRID, Spectrum, best_evidence, solutions, spectrum
+from mdzoo.fit.spectrum import GRID, Spectrum, best_evidence, solutions, spectrum
 
 
 class Choice(NamedTuple):

@@ -1,21 +1,25 @@
 r"""One solver for everything that is linear in its parameters.
 
-With the weighted factor `R = [A | b]` of all rows, column scales `d_p = |A_p|` and a ridge strength lambda it minimises
+    A theta = b + sigma n,    n ~ N(0, 1),    theta ~ N(0, (L^T L)^-1)
 
-    |A theta - b|^2 + lambda sum_p (d_p h_p theta_p)^2
+is solved by QR of the stacked system `[A / sigma | b / sigma; L | 0]`, never by the normal equations, which square the
+condition number. The triangle says the rest: its inverse is a root of the covariance, and with the volume of L its
+diagonal gives the evidence,
 
-by the singular values of the scaled columns (all lambda for one decomposition), never by the normal equations. The
-scales make lambda a pure number that means the same for every descriptor and size of the data; h is an optional shape
-of the prior.
+    log p(b) = -m/2 log(2 pi) - m log(sigma) - |rest|^2 / 2 - log|det R| + log|det L|
+
+(MacKay, DOI 10.1162/neco.1992.4.3.415). Ridge, automatic relevance, smoothness and kernels differ in L alone.
 """
 
+import math
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-GRID = torch.logspace(-16, 0, 65, dtype=torch.float64)
-"""Ridge strengths that are tried."""
+from mdzoo.fit.factors import triangle
+
+EPS, TINY = torch.finfo(torch.float64).eps, torch.finfo(torch.float64).tiny
 
 
 class LinearPosterior(NamedTuple):
@@ -23,113 +27,112 @@ class LinearPosterior(NamedTuple):
 
     mean: Tensor  # (P,)
     root: Tensor  # (P, P)
-    noise: float  # deviation of a row of weight one
-    ridge: float  # lambda
-    scale: Tensor  # (P,) d_p h_p; the prior of theta_p is N(0, (noise / scale_p)^2 / lambda)
-    evidence: float  # log marginal likelihood of the weighted rows
-    effective: float  # effective number of parameters
-    condition: float  # condition number of the scaled columns
+    noise: float  # sigma, the deviation of a row of weight one
+    prior: Tensor  # L: (P,) if it is diagonal, else (k, P)
+    evidence: float  # log marginal likelihood of the weighted rows, NaN where the prior is improper
+    effective: float  # effective number of parameters, P - tr(L cov L^T)
 
 
-class Spectrum(NamedTuple):
-    """The decomposition `A / scale = U S V^T` and what it says of b."""
-
-    singular: Tensor  # (P,)
-    right: Tensor  # (P, P), columns are right singular vectors
-    projected: Tensor  # (P,) U^T b
-    rest: float  # |b|^2 outside the span of A
-    scale: Tensor  # (P,)
-    rows: int
-
-
-def spectrum(root: Tensor, rows: int, shape: Tensor | None = None) -> Spectrum:
-    """Decompose the factor `root` (m, P + 1) of `rows` weighted rows.
+def solve(
+    rows: Tensor, targets: Tensor, noise: float | Tensor | None = None, prior: Tensor | None = None
+) -> LinearPosterior:
+    """Return the posterior of `rows @ theta = targets`; without a prior the mean is that of `numpy.linalg.lstsq`.
 
     Arguments:
-        root: triangular factor, or the rows themselves.
-        rows: how many rows it stands for; the evidence and the noise need it.
-        shape: h (P,), relative stiffness of the prior of each column.
+        rows: (m, P).
+        targets: (m,).
+        noise: sigma, one for all or one for each row (m,); None estimates one for all, and L is that of theta / sigma.
+        prior: L, (P,) if it is diagonal, else (k, P); None for a flat prior.
+    """
+    root = torch.cat([rows, targets.unsqueeze(1)], 1).to(torch.float64)
+    if not isinstance(noise, Tensor):
+        return of_root(root, rows.shape[0], noise, prior)
+    found = of_root(root / noise.unsqueeze(1), rows.shape[0], 1.0, prior)
+    return found._replace(evidence=found.evidence - float(noise.log().sum()))
+
+
+def of_root(root: Tensor, count: int, noise: float | None = None, prior: Tensor | None = None) -> LinearPosterior:
+    """Return the posterior from a triangular factor.
+
+    Arguments:
+        root: factor (k, P + 1) of `count` weighted rows and targets, or these themselves.
+        count: m, the evidence and the noise need it.
+        noise: sigma, the deviation of a row of weight one; None estimates it.
+        prior: L, see `solve`.
 
     Raises:
         ValueError: there are no rows, or some are not finite.
     """
-    if root.shape[0] == 0 or rows == 0:
+    check(root, count)
+    n = root.shape[1] - 1
+    prior = root.new_zeros(n) if prior is None else prior.to(root)
+    found = inverted(triangle([root / (noise or 1.0), padded(prior)], n + 1))
+    sigma = noise or max((found.rest / count) ** 0.5, TINY)
+    unit = 1.0 if noise else sigma
+    evidence = -0.5 * (found.rest if noise else count) - count * (0.5 * math.log(2.0 * math.pi) + math.log(sigma))
+    evidence += log_volume(prior) + found.volume
+    effective = found.rank - float(whitened(prior, found.inverse).square().sum())
+    return LinearPosterior(found.mean, found.inverse * unit, sigma, prior / unit, evidence, effective)
+
+
+def check(root: Tensor, count: int) -> None:
+    """Raise a ValueError unless there are rows and all are finite."""
+    if root.shape[0] == 0 or count == 0:
         raise ValueError("`rows` must hold at least one label with a weight, got none; check keys, masks and weights")
     if not torch.isfinite(root).all():
         raise ValueError("`rows` must be finite, got NaN or infinity; run mdzoo doctor on the data")
-    a, b = root[:, :-1], root[:, -1]
-    scale = a.square().sum(0).sqrt()
-    scale = torch.where(scale > 0.0, scale, torch.ones_like(scale))
-    scale = scale if shape is None else scale * shape
-    fewer = max(0, a.shape[1] - a.shape[0])  # rows of zeros make the decomposition square
-    left, singular, right = torch.linalg.svd(torch.nn.functional.pad(a / scale, (0, 0, 0, fewer)), full_matrices=False)
-    projected = left[: b.shape[0]].T @ b
-    rest = float((b - left[: b.shape[0]] @ projected).square().sum())
-    return Spectrum(singular, right.T, projected, rest, scale, int(rows))
 
 
-def solutions(spec: Spectrum, ridges: Tensor) -> Tensor:
-    """Return theta for each ridge strength, (len(ridges), P); directions without information stay at zero."""
-    s, squares = spec.singular, spec.singular.square()
-    tiny = s[0] * torch.finfo(s.dtype).eps * s.numel()
-    filters = torch.where(s > tiny, s / (squares + ridges.unsqueeze(1)).clamp_min(tiny**2), torch.zeros_like(s))
-    return (filters * spec.projected) @ spec.right.T / spec.scale
+def padded(prior: Tensor) -> Tensor:
+    """Return the rows `[L | 0]` of the prior, (k, P + 1)."""
+    return torch.nn.functional.pad(torch.diag(prior) if prior.ndim == 1 else prior, (0, 1))
 
 
-def noise_variance(spec: Spectrum, ridges: Tensor) -> Tensor:
-    """Return the noise variance of largest evidence at each ridge strength, `(|A theta - b|^2 + penalty) / m`."""
-    shrunk = ridges.unsqueeze(1) / (spec.singular.square() + ridges.unsqueeze(1))
-    shrunk = torch.where(ridges.unsqueeze(1) > 0.0, shrunk, torch.zeros_like(shrunk))
-    return ((shrunk * spec.projected.square()).sum(1) + spec.rest) / spec.rows
+def whitened(prior: Tensor, columns: Tensor) -> Tensor:
+    """Return `L @ columns`."""
+    return prior.unsqueeze(1) * columns if prior.ndim == 1 else prior @ columns
 
 
-def evidence(spec: Spectrum, ridges: Tensor) -> Tensor:
-    r"""Return the log marginal likelihood at each ridge strength, with the noise at its best.
+def log_volume(prior: Tensor) -> float:
+    """Return `log|det L|`, NaN where L is singular."""
+    if prior.ndim == 2:
+        prior = torch.linalg.qr(prior, mode="r")[1].diagonal() if len(prior) >= prior.shape[1] else prior[:, 0] * 0.0
+    return float(prior.abs().log().sum()) if bool((prior != 0.0).all()) else math.nan
 
-    `log p = -m/2 (log(2 pi s^2) + 1) + 1/2 sum_p log(lambda / (lambda + S_p^2))`
-    (MacKay, DOI 10.1162/neco.1992.4.3.415).
+
+class Inverse(NamedTuple):
+    """What a stacked system says."""
+
+    inverse: Tensor  # (P, P), a root of the covariance in units of the noise
+    mean: Tensor  # (P,)
+    rest: float  # squared length of what is left of the targets
+    volume: float  # log|det inverse|
+    rank: int
+
+
+def inverted(whole: Tensor) -> Inverse:
+    """Return what the factor (k, P + 1) of a stacked system says."""
+    n = whole.shape[1] - 1
+    whole = whole if len(whole) > n else torch.linalg.qr(whole, mode="r")[1]
+    a, b, rest = whole[:n, :n], whole[:n, n], float(whole[n:, n].square().sum())
+    lengths = a.square().sum(0).sqrt()
+    if len(a) < n or bool((a.diagonal().abs() <= n * EPS * lengths).any()):
+        return shortest(a, b, rest, lengths)
+    both = torch.linalg.solve_triangular(a, torch.cat([torch.eye(n).to(a), b.unsqueeze(1)], 1), upper=True)
+    return Inverse(both[:, :n], both[:, n], rest, -float(a.diagonal().abs().log().sum()), n)
+
+
+def shortest(a: Tensor, b: Tensor, rest: float, lengths: Tensor) -> Inverse:
+    """Return the shortest solution in columns of unit norm, where some depend on one another or rows are few.
+
+    Directions without information have a wide inverse and do not move the mean.
     """
-    variance = noise_variance(spec, ridges)
-    volume = (ridges.log().unsqueeze(1) - (ridges.unsqueeze(1) + spec.singular.square()).log()).sum(1)
-    return -0.5 * spec.rows * ((2.0 * torch.pi * variance).log() + 1.0) + 0.5 * volume
-
-
-def best_evidence(spec: Spectrum, grid: Tensor = GRID) -> float:
-    """Return the ridge strength of largest evidence, refined within the grid, whose ends bound it."""
-    top = int(evidence(spec, grid).argmax())
-    low, high = grid[max(0, top - 1)], grid[min(len(grid) - 1, top + 1)]
-    fine = torch.logspace(float(low.log10()), float(high.log10()), 41, dtype=torch.float64)
-    return float(fine[evidence(spec, fine).argmax()])
-
-
-def posterior(spec: Spectrum, ridge: float) -> LinearPosterior:
-    """Return the posterior at a ridge strength."""
-    lam = torch.tensor([float(ridge)], dtype=torch.float64)
-    squares = spec.singular.square()
-    variance = float(noise_variance(spec, lam)[0])
-    tiny = float(spec.singular[0]) * torch.finfo(torch.float64).eps * len(squares)
-    widths = (squares + lam).clamp_min(tiny**2).rsqrt() * variance**0.5
-    root = spec.right * widths / spec.scale.unsqueeze(1)
-    return LinearPosterior(
-        solutions(spec, lam)[0],
-        root,
-        variance**0.5,
-        float(ridge),
-        spec.scale,
-        float(evidence(spec, lam)[0]) if ridge > 0.0 else float("nan"),
-        float((squares / (squares + lam).clamp_min(tiny**2)).sum()),
-        float(spec.singular[0] / spec.singular[-1].clamp_min(torch.finfo(torch.float64).tiny)),
-    )
-
-
-def solve(rows: Tensor, targets: Tensor, ridge: float = 0.0, shape: Tensor | None = None) -> LinearPosterior:
-    """Return the posterior of `rows @ theta = targets + noise`, the equivalent of `numpy.linalg.lstsq` at ridge 0.
-
-    Arguments:
-        rows: (m, P), already multiplied by the square roots of their weights.
-        targets: (m,), likewise.
-        ridge: lambda of the module docstring.
-        shape: h (P,).
-    """
-    root = torch.cat([rows, targets.unsqueeze(1)], 1).to(torch.float64)
-    return posterior(spectrum(root, rows.shape[0], shape), ridge)
+    scale = torch.where(lengths > 0.0, lengths, torch.ones_like(lengths))
+    square = torch.nn.functional.pad(a / scale, (0, 0, 0, a.shape[1] - len(a)))
+    left, s, right = torch.linalg.svd(square)
+    projected, tiny = left[: len(b)].T @ b, float(s[0]) * EPS * len(s)
+    mean = (torch.where(s > tiny, projected / s, torch.zeros_like(s)) @ right) / scale
+    inverse = (right / s.clamp_min(max(tiny, TINY)).unsqueeze(1)).T / scale.unsqueeze(1)
+    rest += float(torch.where(s > tiny, torch.zeros_like(s), projected).square().sum())
+    volume = -float(s.clamp_min(TINY).log().sum() + scale.log().sum())
+    return Inverse(inverse, mean, rest, volume, int((s > tiny).sum()))

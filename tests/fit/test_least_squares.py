@@ -160,7 +160,7 @@ def test_evidence_chooses_the_ridge(tmp_path):
     chosen = {"name": "least_squares", "weights": {"energy": 1.0, "forces": 1.0}, "ridge": "evidence"}
     result = fit(linear(), data(), tmp_path, chosen, progress=False)
     assert np.isfinite(result.metrics["log_evidence"])
-    assert 1e-16 < result.posterior.ridge < 1.0
+    assert 1e-16 < result.metrics["ridge"] < 1.0
 
 
 def test_every_combination_of_weights_is_a_setting():

@@ -12,7 +12,7 @@ from mdzoo.fit.least_squares import LeastSquares
 from mdzoo.fit.prior import roughness, stiffness_of
 from mdzoo.fit.projection import Projection, optimise_empirical
 from mdzoo.fit.select import decompose
-from mdzoo.fit.solve import solutions
+from mdzoo.fit.spectrum import solutions
 from mdzoo.potentials import DescriptorPotential
 from mdzoo.regressors import Linear
 from tests.fit.cases import Plain, Quadratic, data, force_field, linear, small
