@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from mdzoo.descriptors.slopes import Block, backward, forward_edges, through_density, whole_block
 from mdzoo.graph import Graph
 
 
@@ -16,6 +17,9 @@ class Descriptor(nn.Module):
     and sets `has_density`; what has no density implements `forward` alone. Features are given for the atoms up to the
     last centre, `n = centers[-1] + 1`; the atoms behind it have no edges, and their features are those of an empty
     neighbourhood (zero density).
+
+    What features change with a neighbour is `slopes`, which any descriptor has. One that knows its own derivatives
+    gives `feature_slopes` (dB/dA) and `edge_slopes` (dA/dr), or `slopes` as a whole, in place of forward mode.
 
     Attributes: `cutoff` (Angstrom), `n_species`, `n_features`, `n_channels` (C, columns of A), `smoothness` (continuous
     derivatives at the cutoff that the class promises).
@@ -69,6 +73,26 @@ class Descriptor(nn.Module):
     def forward(self, graph: Graph) -> Tensor:
         """Return the features, (n, F)."""
         return self.contract(self.density(graph))
+
+    @torch.jit.unused
+    @torch.no_grad()
+    def slopes(self, graph: Graph) -> tuple[Tensor, Tensor]:
+        """Return the features, (n, F), and dB_i/dr_ij, (n, J, 3, F), of a graph with edges; nothing to differentiate.
+
+        Slopes stand in the table of `mdzoo.ops.padding`, zero where an atom has fewer than J neighbours; their layout
+        in memory is free. A large graph is given piece by piece (`mdzoo.graph.block`).
+        """
+        return through_density(self, graph) if self.has_density else backward(self, graph)
+
+    @torch.jit.unused
+    def feature_slopes(self, density: Tensor) -> list[Block]:
+        """Return dB/dA at the density (n, C), block of features by block of features, in their order."""
+        return [whole_block(self.contract, density)]
+
+    @torch.jit.unused
+    def edge_slopes(self, graph: Graph) -> Tensor:
+        """Return dA_i/dr_ij for each edge, (E, 3, C)."""
+        return forward_edges(self.density, graph)
 
     def labels(self) -> list[str]:
         """Return the name of each feature, with its quantum numbers; used by priors, plots and messages."""

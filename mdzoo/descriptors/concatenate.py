@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from mdzoo.descriptors.base import Descriptor
-from mdzoo.graph import Graph, within
+from mdzoo.descriptors.slopes import Block
+from mdzoo.graph import Graph, select_edges, within
 
 
 class Concatenate(Descriptor):
@@ -88,6 +89,25 @@ class Concatenate(Descriptor):
             slopes.append(slope)
             first += descriptor.n_features
         return out, torch.cat(slopes, 1)
+
+    @torch.jit.unused
+    def feature_slopes(self, density: Tensor) -> list[Block]:
+        """Return dB/dA, the blocks of all, each with its own columns of the density."""
+        out, first = [], 0
+        for descriptor, own in zip(self.descriptors, density.split(self.channel_counts, 1), strict=True):
+            out += [Block(first + block.channels, block.values) for block in descriptor.feature_slopes(own)]
+            first += descriptor.n_channels
+        return out
+
+    @torch.jit.unused
+    def edge_slopes(self, graph: Graph) -> Tensor:
+        """Return dA_i/dr_ij for each edge, (E, 3, C), zero by those channels that do not reach so far."""
+        out = graph.vectors.new_zeros(graph.centers.numel(), 3, self.n_channels)
+        for descriptor, own in zip(self.descriptors, out.split(self.channel_counts, 2), strict=True):
+            near = (graph.vectors.square().sum(1) < descriptor.cutoff**2).nonzero().squeeze(-1)
+            if near.numel() > 0:
+                own[near] = descriptor.edge_slopes(select_edges(graph, near))
+        return out
 
     def forward(self, graph: Graph) -> Tensor:
         """Return the features, (n, F)."""

@@ -3,19 +3,15 @@
 from collections.abc import Sequence
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from mdzoo.basis.smeared_radial import mliap_functions
-from mdzoo.descriptors.base import Descriptor
 from mdzoo.descriptors.power_spectrum import PowerSpectrum
 from mdzoo.descriptors.smeared_density import SmearedDensity
+from mdzoo.descriptors.smeared_spectrum import SmearedSpectrum
 from mdzoo.descriptors.soap import species_factors
-from mdzoo.descriptors.spectrum_slopes import spectrum_slopes
-from mdzoo.graph import Graph
 
 
-class MliapSO3(Descriptor):
+class MliapSO3(SmearedSpectrum):
     r"""Power spectrum of the neighbours' Gaussians, without the central atom.
 
         c_nlm = 4 pi sum_j w_j f_c(r_j) e^(-alpha r_j^2) Y_lm(r_j) int r^2 g_n(r) e^(-alpha r^2) i_l(2 alpha r r_j) dr
@@ -58,29 +54,10 @@ class MliapSO3(Descriptor):
         self.smoothness, self.n_max, self.l_max = 1, int(n_max), int(l_max)
         function = mliap_functions(self.cutoff, self.n_max, self.l_max, float(alpha))
         shares, central = [species_factors(species_weights, self.n_species)], [[0.0]] * self.n_species
-        self.expansion = SmearedDensity(function, self.cutoff, self.cutoff, "cosine", 1, shares, central)
-        self.n_channels = self.expansion.n_channels
+        expansion = SmearedDensity(function, self.cutoff, self.cutoff, "cosine", 1, shares, central)
         self.rows = [(o, a, b) for a in range(self.n_max) for b in range(a + 1) for o in range(self.l_max + 1)]
         scales = np.array([2.0 * np.sqrt(2.0) * np.pi / np.sqrt(2.0 * order + 1.0) for order, _, _ in self.rows])
-        self.spectrum = PowerSpectrum(self.n_max, self.l_max, self.rows, scales)
-        self.n_features = self.spectrum.n_features
-
-    def density(self, graph: Graph) -> Tensor:
-        """Return c_nlm, (n, C)."""
-        return self.expansion(graph)
-
-    def contract(self, density: Tensor) -> Tensor:
-        """Return the features, (n, F), of the density (n, C)."""
-        return self.spectrum(density)
-
-    def contract_with(self, density: Tensor, theta: Tensor) -> Tensor:
-        """Return `B(A) @ theta`, (n,), without the features."""
-        return self.spectrum.fold(density, theta)
-
-    @torch.jit.unused
-    def slopes(self, graph: Graph) -> tuple[Tensor, Tensor]:
-        """Return the features, (n, F), and dB_i/dr_ij, (n, F, 3, J), in the table of `mdzoo.ops.padding`."""
-        return spectrum_slopes(self.expansion, self.spectrum, graph)
+        self.set_parts(expansion, PowerSpectrum(self.n_max, self.l_max, self.rows, scales))
 
     def labels(self) -> list[str]:
         """Return names such as `p[n=2,n'=1,l=3]`."""

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from mdzoo.descriptors.base import Descriptor
+from mdzoo.descriptors.slopes import Block, part_block
 
 
 class PartwiseDescriptor(Descriptor):
@@ -32,6 +33,11 @@ class PartwiseDescriptor(Descriptor):
             out = out + part.fold(density, theta[first : first + part.n_features])
             first += part.n_features
         return out
+
+    @torch.jit.unused
+    def feature_slopes(self, density: Tensor) -> list[Block]:
+        """Return dB/dA, one block for each part: of a part with `slopes` its own, else by forward mode."""
+        return [part_block(part, density) for part in self.parts]
 
     def labels(self) -> list[str]:
         """Return the labels of all parts."""

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from mdzoo.descriptors.base import Descriptor
+from mdzoo.descriptors.slopes import Block
 from mdzoo.graph import Graph
 
 KINDS = ("random", "principal")
@@ -89,6 +90,20 @@ class Projection(Descriptor):
     def fold(self, density: Tensor, theta: Tensor) -> tuple[Tensor, Tensor]:
         """Return `B(A) @ W @ theta`, (n,), and its slopes by A, (n, C), for weights (1, P) or (n, P)."""
         return self.descriptor.fold(density, theta @ self.matrix.t())
+
+    @torch.jit.unused
+    def feature_slopes(self, density: Tensor) -> list[Block]:
+        """Return dB/dA, one block: the slopes of the features, times the matrix."""
+        inner = self.descriptor.feature_slopes(density)
+        out = density.new_zeros(density.shape[0], self.n_channels, self.n_features)
+        for (channels, values), rows in zip(inner, self.matrix.split([b.values.shape[2] for b in inner]), strict=True):
+            out[:, channels] += values @ rows
+        return [Block(torch.arange(self.n_channels), out)]
+
+    @torch.jit.unused
+    def edge_slopes(self, graph: Graph) -> Tensor:
+        """Return dA_i/dr_ij for each edge, (E, 3, C)."""
+        return self.descriptor.edge_slopes(graph)
 
     def forward(self, graph: Graph) -> Tensor:
         """Return the features, (n, P)."""

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from mdzoo.descriptors.base import Descriptor
+from mdzoo.descriptors.slopes import Block
 from mdzoo.graph import Graph
 
 
@@ -65,6 +66,23 @@ class Select(Descriptor):
         """Return `B(A) @ theta`, (n,), and its slopes by A, (n, C), for weights (1, F) or (n, F)."""
         every = torch.zeros([theta.shape[0], self.descriptor.n_features], dtype=theta.dtype, device=theta.device)
         return self.descriptor.fold(density, every.index_copy(1, self.kept, theta))
+
+    @torch.jit.unused
+    def feature_slopes(self, density: Tensor) -> list[Block]:
+        """Return dB/dA of the features that are kept; blocks without any are left out."""
+        out, first = [], 0
+        for channels, values in self.descriptor.feature_slopes(density):
+            last = first + values.shape[2]
+            columns = self.kept[(self.kept >= first) & (self.kept < last)] - first
+            if len(columns) > 0:
+                out.append(Block(channels, values[..., columns]))
+            first = last
+        return out
+
+    @torch.jit.unused
+    def edge_slopes(self, graph: Graph) -> Tensor:
+        """Return dA_i/dr_ij for each edge, (E, 3, C)."""
+        return self.descriptor.edge_slopes(graph)
 
     def forward(self, graph: Graph) -> Tensor:
         """Return the features, (n, F)."""

@@ -11,7 +11,10 @@ from mdzoo.basis.cutoff import cosine_cutoff
 from mdzoo.basis.hypersphere import Harmonics, axial_rows, turning_rows
 from mdzoo.descriptors.base import Descriptor
 from mdzoo.descriptors.expansion import by_species, expand, surroundings
+from mdzoo.descriptors.hypersphere_slopes import density_slopes
+from mdzoo.descriptors.slopes import Block
 from mdzoo.descriptors.triple_products import TripleProducts
+from mdzoo.descriptors.triple_slopes import slopes_of
 from mdzoo.graph import Graph
 from mdzoo.ops import pad
 
@@ -179,6 +182,17 @@ class SO4(Descriptor):
         energies, slopes = self.products.fold(rho, theta)
         energies = energies - (zero * theta).sum(1)
         return energies, torch.nn.functional.pad(slopes, [0, density.shape[1] - slopes.shape[1]])
+
+    @torch.jit.unused
+    def feature_slopes(self, density: Tensor) -> list[Block]:
+        """Return dB/dA, one block; the species behind the density are no place to move along."""
+        return [Block(torch.arange(self.own.shape[1]), slopes_of(self.products, self.whole(density)[0]))]
+
+    @torch.jit.unused
+    def edge_slopes(self, graph: Graph) -> Tensor:
+        """Return dA_i/dr_ij for each edge, (E, 3, C)."""
+        here, there = graph.species[graph.centers], graph.species[graph.neighbors]
+        return density_slopes(self, graph.vectors, here, there)
 
     def empty(self, like: Tensor) -> Tensor:
         """Return the density of an atom without neighbours, one row for each species, in the dtype of `like`."""

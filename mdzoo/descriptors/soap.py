@@ -4,15 +4,11 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from mdzoo.basis.smeared_radial import gto_functions, polynomial_functions
-from mdzoo.descriptors.base import Descriptor
 from mdzoo.descriptors.power_spectrum import PowerSpectrum
 from mdzoo.descriptors.smeared_density import SmearedDensity
-from mdzoo.descriptors.spectrum_slopes import spectrum_slopes
-from mdzoo.graph import Graph
+from mdzoo.descriptors.smeared_spectrum import SmearedSpectrum
 
 BASES = {"gto": gto_functions, "polynomial": polynomial_functions}
 COMPRESSIONS = ("off", "mu2", "mu1nu1", "crossover")
@@ -20,7 +16,7 @@ PADDING = math.sqrt(2.0 * math.log(1000.0))
 """Where a Gaussian has fallen to 1e-3, in sigma."""
 
 
-class Soap(Descriptor):
+class Soap(SmearedSpectrum):
     r"""Power spectrum of the density of Gaussian atoms.
 
         p^{ZZ'}_nn'l = pi sqrt(8 / (2 l + 1)) sum_m c^Z_nlm c^Z'_n'lm
@@ -86,34 +82,11 @@ class Soap(Descriptor):
         central = [[float(central_weight) * row[s] for row in shares] for s in range(self.n_species)]
         function = BASES[rbf](float(r_cut), self.n_max, self.l_max, float(sigma))
         taper = "none" if self.smoothness < 0 else "polynomial"
-        self.expansion = SmearedDensity(function, self.cutoff, fade, taper, self.smoothness, shares, central)
-        self.n_channels = self.expansion.n_channels
+        expansion = SmearedDensity(function, self.cutoff, fade, taper, self.smoothness, shares, central)
         self.rows = feature_rows(compression, len(shares), self.n_max, self.l_max)
         scales = np.pi * np.sqrt(8.0 / (2.0 * np.array([row[0] for row in self.rows]) + 1.0))
         summed = len(shares) if compression == "mu1nu1" else 1
-        self.spectrum = PowerSpectrum(len(shares) * self.n_max, self.l_max, self.rows, scales, summed)
-        self.n_features = self.spectrum.n_features
-
-    def density(self, graph: Graph) -> Tensor:
-        """Return c_nlm, (n, C), of each density."""
-        return self.expansion(graph)
-
-    def contract(self, density: Tensor) -> Tensor:
-        """Return the features, (n, F), of the density (n, C)."""
-        return self.spectrum(density)
-
-    def contract_with(self, density: Tensor, theta: Tensor) -> Tensor:
-        """Return `B(A) @ theta`, (n,), without the features."""
-        return self.spectrum.fold(density, theta)
-
-    def empty(self, like: Tensor) -> Tensor:
-        """Return the density of an atom alone, (n_species, C): its own."""
-        return self.expansion.isolated(like)
-
-    @torch.jit.unused
-    def slopes(self, graph: Graph) -> tuple[Tensor, Tensor]:
-        """Return the features, (n, F), and dB_i/dr_ij, (n, F, 3, J), in the table of `mdzoo.ops.padding`."""
-        return spectrum_slopes(self.expansion, self.spectrum, graph)
+        self.set_parts(expansion, PowerSpectrum(len(shares) * self.n_max, self.l_max, self.rows, scales, summed))
 
     def labels(self) -> list[str]:
         """Return names such as `p[s=0,n=1,s'=1,n'=2,l=3]`; s = `all` is the sum over species."""

@@ -1,21 +1,17 @@
 """The smooth overlap of atomic positions (SOAP), in the form of QUIP and GAP."""
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from mdzoo.basis.smeared_radial import quip_functions
-from mdzoo.descriptors.base import Descriptor
 from mdzoo.descriptors.power_spectrum import PowerSpectrum
 from mdzoo.descriptors.smeared_density import SmearedDensity
+from mdzoo.descriptors.smeared_spectrum import SmearedSpectrum
 from mdzoo.descriptors.soap import check_sizes
-from mdzoo.descriptors.spectrum_slopes import spectrum_slopes
-from mdzoo.graph import Graph
 
 BASES = ("EQUISPACED_GAUSS", "POLY", "GTO")
 
 
-class SoapQuip(Descriptor):
+class SoapQuip(SmearedSpectrum):
     r"""Power spectrum of the density of Gaussian atoms, normalised for each atom, and a constant last feature.
 
         p_ab,l = (1 or sqrt 2 for a != b) / sqrt(2 l + 1) sum_m c_alm c_blm,    features = (p / |p|, covariance_sigma0)
@@ -56,7 +52,7 @@ class SoapQuip(Descriptor):
         covariance_sigma0: float = 0.0,
         normalise: bool = True,
     ) -> None:
-        super().__init__(cutoff, n_species)
+        super().__init__(cutoff, n_species, (float(covariance_sigma0),))
         check_sizes(self.cutoff, n_max, l_max, atom_sigma)
         if radial_basis not in BASES:
             raise ValueError(f"`radial_basis` must be one of {list(BASES)}, got {radial_basis!r}; these are QUIP's")
@@ -70,36 +66,11 @@ class SoapQuip(Descriptor):
         kinds = np.eye(self.n_species)
         central = float(central_weight) * (np.ones_like(kinds) if every else kinds)
         function = quip_functions(radial_basis, self.cutoff, self.n_max, self.l_max, float(atom_sigma))
-        self.expansion = SmearedDensity(function, self.cutoff, width, "cosine", 1, kinds.tolist(), central.tolist())
-        self.n_channels = self.expansion.n_channels
+        expansion = SmearedDensity(function, self.cutoff, width, "cosine", 1, kinds.tolist(), central.tolist())
         size = self.n_species * self.n_max
         self.rows = [(order, a, b) for a in range(size) for b in range(a + 1) for order in range(self.l_max + 1)]
         scales = np.array([(1.0 if a == b else np.sqrt(2.0)) / np.sqrt(2.0 * order + 1.0) for order, a, b in self.rows])
-        self.spectrum = PowerSpectrum(size, self.l_max, self.rows, scales, 1, bool(normalise))
-        self.covariance_sigma0 = float(covariance_sigma0)
-        self.n_features = self.spectrum.n_features + 1
-
-    def density(self, graph: Graph) -> Tensor:
-        """Return c_nlm, (n, C), of each species."""
-        return self.expansion(graph)
-
-    def contract(self, density: Tensor) -> Tensor:
-        """Return the features, (n, F), of the density (n, C)."""
-        return torch.nn.functional.pad(self.spectrum(density), [0, 1], value=self.covariance_sigma0)
-
-    def contract_with(self, density: Tensor, theta: Tensor) -> Tensor:
-        """Return `B(A) @ theta`, (n,), without the features."""
-        return self.spectrum.fold(density, theta[:-1]) + self.covariance_sigma0 * theta[-1]
-
-    def empty(self, like: Tensor) -> Tensor:
-        """Return the density of an atom alone, (n_species, C): its own."""
-        return self.expansion.isolated(like)
-
-    @torch.jit.unused
-    def slopes(self, graph: Graph) -> tuple[Tensor, Tensor]:
-        """Return the features, (n, F), and dB_i/dr_ij, (n, F, 3, J), in the table of `mdzoo.ops.padding`."""
-        features, slopes = spectrum_slopes(self.expansion, self.spectrum, graph, constants=1)
-        return torch.nn.functional.pad(features, [0, 1], value=self.covariance_sigma0), slopes
+        self.set_parts(expansion, PowerSpectrum(size, self.l_max, self.rows, scales, 1, bool(normalise)))
 
     def labels(self) -> list[str]:
         """Return names such as `p[s=1,n=1,s'=0,n'=2,l=3]`, and `sigma0`."""

@@ -1,5 +1,6 @@
 """The slopes of all features of `SO4` by its density, for the rows of linear fits."""
 
+import weakref
 from collections import Counter, defaultdict
 from itertools import product
 from typing import NamedTuple
@@ -10,6 +11,8 @@ from torch import Tensor, nn
 
 from mdzoo.basis.hypersphere import Harmonics, rotation_rule
 from mdzoo.descriptors.triple_products import TripleProducts
+
+known_slopes: "weakref.WeakKeyDictionary[TripleProducts, TripleSlopes]" = weakref.WeakKeyDictionary()
 
 CHUNK = 16
 """Atoms in one pass."""
@@ -91,3 +94,10 @@ class TripleSlopes(nn.Module):
                     torch.mul(values[first], values[second], out=row)
                 projected = (rows.flatten(0, 1) @ tables[job.channel % len(tables)].T).view(*rows.shape[:2], -1)
                 own[job.channel][job.feature] = projected[job.place] * job.times.to(projected).view(-1, 1, 1)
+
+
+def slopes_of(products: TripleProducts, density: Tensor) -> Tensor:
+    """Return the slopes of the features by the density with the central atom in it, (n, C, F); the plan is kept."""
+    if products not in known_slopes:
+        known_slopes[products] = TripleSlopes(products)
+    return known_slopes[products].to(density)(density)

@@ -15,10 +15,9 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from mdzoo.data.labels import Batch, Labels, collate_batch
-from mdzoo.fit.blocks import BYTES, edge_rows, vector_slopes
-from mdzoo.fit.design import feature_pieces
-from mdzoo.graph import Graph, edge_starts, within
-from mdzoo.ops import Padding, pad, padding, segment_sum
+from mdzoo.fit.blocks import BYTES, slopes_by_blocks
+from mdzoo.graph import Graph, within
+from mdzoo.ops import Padding, padding, segment_sum
 from mdzoo.potentials import DescriptorPotential, ForceField, Potential, Prediction, SumPotential
 
 log = logging.getLogger(__name__)
@@ -119,28 +118,11 @@ class KeptForceField:
         """Return the features of all atoms (N, F), and their derivatives (n, 3 J, F)."""
         descriptor = self.part.descriptor
         features = descriptor.isolated(graph.vectors)[graph.species]
-        if layout.n == 0:
-            return features, features.new_zeros(0, 0, descriptor.n_features)
-        features[: layout.n] = descriptor(graph)
-        slopes = self.slopes(graph).flatten(1)
-        return features, pad(slopes, layout, slopes.new_zeros(1)).view(layout.n, 3 * layout.width, -1)
-
-    def slopes(self, graph: Graph) -> Tensor:
-        """Return dB_i/dr_ij, (e, 3, F), in bounded memory."""
-        descriptor = self.part.descriptor
-        if not descriptor.has_density:
-            slopes = vector_slopes(descriptor, lambda b, s: b, graph, self.dtype, BYTES)
-            return slopes.permute(1, 2, 0)
-        pieces, density = feature_pieces(descriptor, graph.vectors), descriptor.density(graph)
-        starts = edge_starts(graph.centers, density.shape[0]).tolist()
-        width = starts[-1] / density.shape[0]
-        size = max(1, int(BYTES / (24 * (width + 1) * descriptor.n_features * density.element_size())))
-        rows = []
-        for first in range(0, density.shape[0], size):
-            last = min(first + size, density.shape[0])
-            edges = slice(starts[first], starts[last])
-            rows.append(edge_rows(descriptor, pieces, graph, density, slice(first, last), edges))
-        return torch.cat(rows)
+        slopes = features.new_zeros(layout.n, layout.width, 3, descriptor.n_features)
+        for first, _, _, found, table in slopes_by_blocks(descriptor, graph, 0, BYTES):
+            features[first : first + len(found)] = found
+            slopes[first : first + len(found), : table.shape[1]] = table
+        return features, slopes.view(layout.n, 3 * layout.width, -1)
 
     def __call__(self, batch: KeptBatch) -> Prediction:
         """Return energies, forces and virials with their history; `atom_virial` is empty."""

@@ -1,11 +1,10 @@
 """The rows of a linear model: what energies, forces and virials are made of, one column for each parameter.
 
-With the density `A_i = sum_j u(r_ij)` and the columns `phi_i(A_i)` of the regressor,
+With the features `B_i` of the descriptor and the columns `phi(B_i)` of the regressor,
 
-    dE/dr_k = sum_i dphi_i/dA_i . dA_i/dr_k
+    dE/dr_k = sum_i dphi_i/dB_i . dB_i/dr_k
 
-so the rows are products, centre by centre, of dA/dr_ij (3J, C), by forward mode on a graph in which every edge is its
-own centre, with dphi/dA (C, P), by forward mode along the C channels. There is no backward pass for each column.
+The descriptor gives dB/dr (`Descriptor.slopes`). There is no backward pass for each column.
 """
 
 import copy
@@ -14,10 +13,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from mdzoo.fit.blocks import BYTES, Piece, density_rows, vector_slopes, whole
-from mdzoo.fit.pieces import feature_pieces
+from mdzoo.fit import blocks
+from mdzoo.fit.blocks import BYTES, slopes_by_blocks, through_features
 from mdzoo.graph import Graph, within
-from mdzoo.ops import segment_sum
 from mdzoo.potentials import DescriptorPotential, ForceField, Potential, SumPotential
 from mdzoo.regressors import Linear
 
@@ -105,56 +103,18 @@ def split(graph: Graph) -> list[Graph]:
 
 def structure_rows(part: DescriptorPotential, graph: Graph, max_bytes: int) -> Rows:
     """Return the rows of one structure."""
-    energy = energy_row(part, graph)
-    if graph.centers.numel() == 0:
-        nothing = energy.new_zeros(graph.species.shape[0], 3, energy.shape[1])
-        return Rows(energy, nothing, energy.new_zeros(1, 9, energy.shape[1]))
-    if part.descriptor.has_density:
-        forces, virial = forward_rows(part, graph, max_bytes)
-    else:
-        forces, virial = backward_rows(part, graph, max_bytes)
+    regressor: Any = part.regressor
+    linear, width = isinstance(regressor, Linear), n_parameters(part)
+    graph = graph._replace(vectors=graph.vectors.to(next(regressor.parameters()).dtype))
+    kinds, n_kinds = (graph.species, regressor.n_species) if linear else (torch.zeros_like(graph.species), 1)
+    rows = blocks.Rows(graph, kinds, n_kinds, part.descriptor.n_features if linear else width)
+    features = part.descriptor.isolated(graph.vectors)[graph.species]
+    for first, _, here, found, table in slopes_by_blocks(part.descriptor, graph, 0 if linear else width, max_bytes):
+        last = first + len(found)
+        features[first:last] = found
+        rows.add(first, here, table if linear else through_features(regressor, found, graph.species[first:last], table))
+    forces, virial = rows.columns()
+    missing = width - forces.shape[-1]  # the bias columns of Linear have no derivative
+    energy = regressor.phi(features, graph.species).sum(0, keepdim=True)
+    forces, virial = (nn.functional.pad(columns, (0, missing)) for columns in (forces, virial))
     return Rows(energy, forces, virial.unsqueeze(0))
-
-
-def energy_row(part: DescriptorPotential, graph: Graph) -> Tensor:
-    """Return the sum of phi over the atoms, (1, P); atoms behind the last centre have an empty neighbourhood."""
-    regressor: Any = part.regressor
-    vectors = graph.vectors.to(next(regressor.parameters()).dtype)
-    alone = part.descriptor.isolated(vectors)
-    n = 0 if graph.centers.numel() == 0 else int(graph.centers[-1]) + 1
-    features = part.descriptor(graph._replace(vectors=vectors)) if n > 0 else alone[:0]
-    features = torch.cat([features, alone[graph.species[n:]]])
-    return regressor.phi(features, graph.species).sum(0, keepdim=True)
-
-
-def pieces_of(part: DescriptorPotential, like: Tensor) -> list[Piece]:
-    """Return the columns that an atom fills: the features if Linear, else all columns of the regressor."""
-    descriptor: Any = part.descriptor
-    regressor: Any = part.regressor
-    if isinstance(regressor, Linear):
-        return feature_pieces(descriptor, like)
-    width = n_parameters(part)
-    return [whole(lambda a, s: regressor.phi(descriptor.contract(a), s), descriptor.n_channels, width, like)]
-
-
-def forward_rows(part: DescriptorPotential, graph: Graph, max_bytes: int) -> tuple[Tensor, Tensor]:
-    """Return the force rows (N, 3, P) and virial rows (9, P) of one structure by way of its density."""
-    like = next(part.regressor.parameters())
-    graph = graph._replace(vectors=graph.vectors.to(like.dtype))
-    linear = isinstance(part.regressor, Linear)
-    kinds, n_kinds = (graph.species, part.regressor.n_species) if linear else (torch.zeros_like(graph.species), 1)
-    forces, virial = density_rows(part.descriptor, pieces_of(part, like), kinds, n_kinds, graph, max_bytes)
-    missing = n_parameters(part) - forces.shape[-1]  # the bias columns of Linear have no derivative
-    return nn.functional.pad(forces, (0, missing)), nn.functional.pad(virial, (0, missing))
-
-
-def backward_rows(part: DescriptorPotential, graph: Graph, max_bytes: int) -> tuple[Tensor, Tensor]:
-    """Return the force rows (N, 3, P) and virial rows (9, P) by one (batched) backward pass for each column."""
-    regressor: Any = part.regressor
-    like = next(regressor.parameters())
-    slopes = vector_slopes(part.descriptor, regressor.phi, graph, like.dtype, max_bytes)  # (P, E, 3)
-    g = slopes.permute(1, 2, 0)
-    n_atoms = graph.species.shape[0]
-    forces = segment_sum(g, graph.centers, n_atoms) - segment_sum(g, graph.neighbors, n_atoms)
-    virial = -torch.einsum("ea,ebp->abp", graph.vectors.to(g.dtype), g)
-    return forces, virial.flatten(0, 1)

@@ -5,7 +5,7 @@ import torch
 
 from mdzoo.data import graph_from_atoms
 from mdzoo.descriptors import SO3, SO4
-from mdzoo.fit.blocks import colors, piece, slopes_along
+from mdzoo.descriptors.slopes import colors, slopes_along, tangents
 from mdzoo.fit.design import baseline, design, linear_part, n_parameters, split
 from mdzoo.graph import Graph, collate
 from mdzoo.potentials import DescriptorPotential, ForceField, SumPotential
@@ -94,9 +94,9 @@ def test_split_and_collate_are_inverse():
 def test_sparse_parts_need_few_tangents():
     descriptor = SO3(4.0, 1, K=[4, 3, 2], L=[3, 2, 1], body_order=5, radial="chebyshev")
     part = descriptor.parts[2]
-    found = piece(part, descriptor.n_channels, part.couple.matrix)
+    found = tangents(part, torch.zeros(1, descriptor.n_channels, dtype=torch.float64))
     assert found.support.shape[1] == part.n_features
-    assert found.tangents.shape[0] <= len(part.share.channels()) < descriptor.n_channels
+    assert found.directions.shape[0] <= len(part.share.channels()) < descriptor.n_channels
 
 
 @pytest.mark.parametrize("pairing", ["slides", "full"])
@@ -104,9 +104,9 @@ def test_sparse_parts_need_few_tangents():
 def test_parts_that_know_their_derivatives_agree_with_forward_mode(pairing, n_species):
     descriptor = SO3(4.0, n_species, K=[3, 2], L=[3, 2], pairing=pairing)
     density = torch.randn(5, descriptor.n_channels, dtype=torch.float64)
-    species, every = torch.zeros(5, dtype=torch.int64), torch.eye(descriptor.n_channels, dtype=torch.float64)
+    every = torch.eye(descriptor.n_channels, dtype=torch.float64)
     for part in descriptor.parts:
-        expected = slopes_along(lambda a, s, part=part: part(a), density, species, every).transpose(0, 1)
+        expected = slopes_along(part, density, every).transpose(0, 1)
         found = torch.zeros_like(expected)
         found[:, part.share.channels()] = part.slopes(density)
         torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)

@@ -12,10 +12,8 @@ from sympy.physics.wigner import clebsch_gordan
 
 from mdzoo.basis.hypersphere import rotation_rule
 from mdzoo.descriptors import SO4
-from mdzoo.descriptors.edge_slopes import edge_slopes
-from mdzoo.descriptors.triple_slopes import TripleSlopes
-from mdzoo.fit.blocks import star
-from mdzoo.graph import edge_vectors
+from mdzoo.descriptors.slopes import star
+from mdzoo.graph import edge_vectors, select_edges
 from mdzoo.potentials import DescriptorPotential
 from mdzoo.regressors import Linear, Quadratic
 from tests.reference.engine import lammps_instance
@@ -174,15 +172,14 @@ def test_slopes_for_linear_fits_are_those_of_forward_mode(n_species, options):
     graph = brute_force_graph(crystal(n_species), 4.0)
     density = so4.density(graph)
     expected = torch.func.vmap(torch.func.jacfwd(lambda a: so4.contract(a[None])[0]))(density).mT
-    found = TripleSlopes(so4.products)(so4.whole(density)[0])
-    n_sums = found.shape[1]
+    (block,) = so4.feature_slopes(density)
+    found, n_sums = block.values, len(block.channels)
     torch.testing.assert_close(found, expected[:, :n_sums], rtol=0.0, atol=1e-12 * float(expected.abs().max()))
-    alone = star(graph, slice(3, 40))
+    some = select_edges(graph, torch.arange(3, 40))
+    alone = star(some)
     jacobian = torch.func.jacfwd(lambda v: so4.density(alone._replace(vectors=v)))(alone.vectors)
     expected = jacobian.diagonal(dim1=0, dim2=2).permute(2, 1, 0)
-    species = graph.species[graph.centers[3:40]], graph.species[graph.neighbors[3:40]]
-    found = edge_slopes(so4, graph.vectors[3:40], *species)
-    torch.testing.assert_close(found, expected, rtol=0.0, atol=1e-12 * float(expected.abs().max()))
+    torch.testing.assert_close(so4.edge_slopes(some), expected, rtol=0.0, atol=1e-12 * float(expected.abs().max()))
 
 
 @pytest.mark.parametrize(("twojmax", "count"), [(0, 1), (2, 5), (4, 14), (6, 30), (8, 55)])

@@ -1,17 +1,18 @@
 """The slopes of the density of `SO4` by the edge vectors, for the rows of linear fits."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
 from mdzoo.basis.hypersphere import turning_rows
 from mdzoo.basis.radial import chebyshev_rows
-from mdzoo.descriptors.so4 import SO4
 
 CHUNK = 16384
 """Edges in one pass."""
 
 
-def edge_slopes(so4: SO4, vectors: Tensor, here: Tensor, there: Tensor) -> Tensor:
+def density_slopes(so4: Any, vectors: Tensor, here: Tensor, there: Tensor) -> Tensor:
     """Return `dA/dr_ij`, (E, 3, C), of edges (E, 3) from species `here` to species `there`."""
     out = vectors.new_zeros(vectors.shape[0], 3, so4.n_densities, so4.own.shape[1] // so4.n_densities)
     for part, *edges in zip(*(t.split(CHUNK) for t in (out, vectors, here, there)), strict=True):
@@ -24,7 +25,7 @@ def edge_slopes(so4: SO4, vectors: Tensor, here: Tensor, there: Tensor) -> Tenso
     return torch.nn.functional.pad(out.flatten(2), (0, so4.n_channels - so4.own.shape[1]))
 
 
-def polynomial_slopes(so4: SO4, vectors: Tensor, here: Tensor, there: Tensor) -> Tensor:
+def polynomial_slopes(so4: Any, vectors: Tensor, here: Tensor, there: Tensor) -> Tensor:
     """Return the slopes of the weighted orthonormal polynomials, (K, 3, E).
 
     For each m the axial rows are made orthonormal before they meet the turning ones: two products for each number.
@@ -52,7 +53,7 @@ def polynomial_slopes(so4: SO4, vectors: Tensor, here: Tensor, there: Tensor) ->
     return torch.cat([part for parts in blocks for part in parts])
 
 
-def angle_slopes(so4: SO4, r: Tensor, here: Tensor, there: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+def angle_slopes(so4: Any, r: Tensor, here: Tensor, there: Tensor) -> tuple[list[Tensor], list[Tensor]]:
     """Return cos t, sin t and w f at r, and their derivatives."""
     with torch.enable_grad():
         r = r.detach().requires_grad_()
