@@ -39,11 +39,13 @@ LJ = {"name": "LennardJones", "epsilon": 1, "sigma": 2, "cutoff": 4, "trainable"
 LJ2 = {
     "name": "LennardJones",
     "epsilon": [[1, 2], [2, 1.5]],
-    "sigma": [2, 1.8],
+    "sigma": [[2, 1.9], [1.9, 2]],
     "cutoff": 4,
     "onset": 3,
     "n_species": 2,
-    "trainable": ["sigma"],
+    "trainable": ["sigma", "epsilon/0-1"],
+    "bounds": {"sigma": [1, 3]},
+    "ties": {"sigma": [["0-0", "1-1"]]},
 }
 ZBL = {"name": "ZBL", "atomic_numbers": [14, 42], "inner": 2, "outer": 3, "trainable": True}
 ENERGIES = {"name": "AtomicEnergies", "energies": [-3, 5], "trainable": True}

@@ -1,11 +1,10 @@
 """The 12-6 pair potential, smoothly switched off at the cutoff."""
 
-from collections.abc import Sequence
-
 from torch import Tensor
 
 from mdzoo.potentials.base import PairPotential
-from mdzoo.potentials.parameters import Values, logarithm, pair_index, pair_values, trained
+from mdzoo.potentials.pairs import pair_index, pair_labels, pair_values
+from mdzoo.potentials.parameters import Bounds, Choices, Numbers, Ties, Trainable
 
 
 class LennardJones(PairPotential):
@@ -21,9 +20,8 @@ class LennardJones(PairPotential):
         cutoff: Angstrom.
         onset: where the switch begins, Angstrom; 0.8 cutoff if not given.
         n_species: number of elements.
-        trainable: whether the parameters train, or the names of those that do, out of `epsilon` and `sigma`.
-
-    Parameters: `log_epsilon` and `log_sigma`, logarithms of one value for each pair of species i <= j.
+        trainable, bounds, ties: of `epsilon` and `sigma`, whose entries are pairs of species `i-j`, i <= j; see
+            `mdzoo.potentials.parameters`.
 
     Example:
         >>> import torch
@@ -37,12 +35,14 @@ class LennardJones(PairPotential):
 
     def __init__(
         self,
-        epsilon: Values,
-        sigma: Values,
+        epsilon: Numbers,
+        sigma: Numbers,
         cutoff: float,
         onset: float | None = None,
         n_species: int = 1,
-        trainable: bool | Sequence[str] = False,
+        trainable: Trainable = False,
+        bounds: Bounds = None,
+        ties: Ties = None,
     ) -> None:
         super().__init__(cutoff, 1, 2)
         self.onset = 0.8 * self.cutoff if onset is None else float(onset)
@@ -51,19 +51,19 @@ class LennardJones(PairPotential):
                 f"`onset` must be within [0, cutoff={self.cutoff}), got {self.onset}; begin the switch below the cutoff"
             )
         self.n_species = int(n_species)
-        train = trained(trainable, ["epsilon", "sigma"])
+        choices, labels = Choices(["epsilon", "sigma"], trainable, bounds, ties), pair_labels(self.n_species)
         depths = pair_values("epsilon", epsilon, self.n_species, geometric=True)
         lengths = pair_values("sigma", sigma, self.n_species, geometric=False)
-        self.log_epsilon = logarithm("epsilon", depths, train["epsilon"])
-        self.log_sigma = logarithm("sigma", lengths, train["sigma"])
+        self.epsilon = choices.values("epsilon", depths, "positive", labels)
+        self.sigma = choices.values("sigma", lengths, "positive", labels)
         self.register_buffer("pairs", pair_index(self.n_species), persistent=False)
 
     def pair_energy(self, r: Tensor, species_i: Tensor, species_j: Tensor) -> Tensor:
         """Return phi of each edge, (E,) in eV."""
         pair = self.pairs.index_select(0, species_i * self.n_species + species_j)
-        x = self.log_sigma.exp().index_select(0, pair) / r
+        x = self.sigma().index_select(0, pair) / r
         x3 = x * x * x
         x6 = x3 * x3
         t = ((r - self.onset) / (self.cutoff - self.onset)).clamp(0.0, 1.0)
         switch = 1.0 - t * t * t * (10.0 - 15.0 * t + 6.0 * t * t)
-        return 4.0 * self.log_epsilon.exp().index_select(0, pair) * (x6 * x6 - x6) * switch
+        return 4.0 * self.epsilon().index_select(0, pair) * (x6 * x6 - x6) * switch

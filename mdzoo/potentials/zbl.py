@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from mdzoo.potentials.base import PairPotential
-from mdzoo.potentials.parameters import logarithm, trained
+from mdzoo.potentials.parameters import Bounds, Choices, Ties, Trainable
 from mdzoo.units import COULOMB_LAMMPS_METAL
 
 # Ziegler, Biersack and Littmark's universal screening, with the digits of LAMMPS (pair_zbl_const.h)
@@ -28,10 +28,8 @@ class ZBL(PairPotential):
         atomic_numbers: the element table.
         inner: where the switch begins, Angstrom.
         outer: the cutoff, Angstrom.
-        trainable: whether the parameters train, or the names of those that do, out of `a0`, `p`, `c` and `d`.
-
-    Parameters: `log_a0`, `log_p`, `log_d`, logarithms, and `log_c`, whose softmax is c: the sum stays 1, and the bare
-    nuclei at r -> 0 stay what they are.
+        trainable, bounds, ties: of `a0`, `p`, `c` and `d`, whose entries are `0` to `3`; see
+            `mdzoo.potentials.parameters`. The sum of c stays 1, so the bare nuclei at r -> 0 stay what they are.
 
     Example:
         >>> zero = torch.zeros(1, dtype=torch.int64)
@@ -47,7 +45,9 @@ class ZBL(PairPotential):
         atomic_numbers: Sequence[int],
         inner: float = 3.0,
         outer: float = 4.0,
-        trainable: bool | Sequence[str] = False,
+        trainable: Trainable = False,
+        bounds: Bounds = None,
+        ties: Ties = None,
     ) -> None:
         super().__init__(outer, 1, 2)
         self.inner = float(inner)
@@ -61,11 +61,11 @@ class ZBL(PairPotential):
         charge = COULOMB_LAMMPS_METAL * (numbers.unsqueeze(1) * numbers).flatten()
         self.register_buffer("z", numbers, persistent=False)
         self.register_buffer("charge", charge, persistent=False)
-        train = trained(trainable, ["a0", "p", "c", "d"])
-        self.log_a0 = logarithm("a0", torch.tensor([SCREENING_LENGTH], dtype=torch.float64), train["a0"])
-        self.log_p = logarithm("p", torch.tensor([SCREENING_POWER], dtype=torch.float64), train["p"])
-        self.log_c = logarithm("c", torch.tensor(COEFFICIENTS, dtype=torch.float64), train["c"])
-        self.log_d = logarithm("d", torch.tensor(DECAYS, dtype=torch.float64), train["d"])
+        choices = Choices(["a0", "p", "c", "d"], trainable, bounds, ties)
+        self.a0 = choices.values("a0", torch.tensor([SCREENING_LENGTH], dtype=torch.float64))
+        self.p = choices.values("p", torch.tensor([SCREENING_POWER], dtype=torch.float64))
+        self.c = choices.values("c", torch.tensor(COEFFICIENTS, dtype=torch.float64), "fractions")
+        self.d = choices.values("d", torch.tensor(DECAYS, dtype=torch.float64))
 
     def pair_energy(self, r: Tensor, species_i: Tensor, species_j: Tensor) -> Tensor:
         """Return phi of each edge, (E,) in eV."""
@@ -73,21 +73,21 @@ class ZBL(PairPotential):
         decay = self.decay()
         shift = self.shift(decay).index_select(0, pair)
         x = (decay.index_select(0, pair) * r.unsqueeze(-1)).clamp(max=80.0)  # e^-80: rounding; float32 slows beyond
-        screening = torch.exp(-x) @ self.log_c.softmax(0)
+        screening = torch.exp(-x) @ self.c()
         t = (r - self.inner).clamp(min=0.0)
         switch = shift[:, 0] + t * t * t * (shift[:, 1] + shift[:, 2] * t)
         return self.charge.index_select(0, pair) * screening / r + switch
 
     def decay(self) -> Tensor:
         """Return `d_m / a` of each pair of species, (n * n, 4) in 1/Angstrom."""
-        power = self.z.pow(self.log_p.exp())
-        inverse_a = (power.unsqueeze(1) + power).flatten() / self.log_a0.exp()
-        return inverse_a.unsqueeze(1) * self.log_d.exp()
+        power = self.z.pow(self.p())
+        inverse_a = (power.unsqueeze(1) + power).flatten() / self.a0()
+        return inverse_a.unsqueeze(1) * self.d()
 
     def shift(self, decay: Tensor) -> Tensor:
         """Return C, A / 3 and B / 4 of each pair of species, (n * n, 3), from phi and its derivatives at the cutoff."""
         rc, tc = self.cutoff, self.cutoff - self.inner
-        terms = self.log_c.softmax(0) * torch.exp(-decay * rc)
+        terms = self.c() * torch.exp(-decay * rc)
         s0, s1, s2 = terms.sum(1), -(decay * terms).sum(1), (decay.square() * terms).sum(1)
         e0 = self.charge * s0 / rc
         e1 = self.charge * (s1 - s0 / rc) / rc

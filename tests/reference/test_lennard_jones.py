@@ -72,7 +72,7 @@ def test_well_and_zero_of_each_pair():
 
 def test_chosen_parameters_train_and_stay_positive():
     lj = LennardJones(1.0, 2.0, 5.0, trainable=["epsilon"])
-    assert [n for n, p in lj.named_parameters() if p.requires_grad] == ["log_epsilon"]
+    assert [n for n, p in lj.named_parameters() if p.requires_grad] == ["epsilon.raw"]
     assert not any(p.requires_grad for p in LennardJones(1.0, 2.0, 5.0).parameters())
     assert all(p.requires_grad for p in LennardJones(1.0, 2.0, 5.0, trainable=True).parameters())
 

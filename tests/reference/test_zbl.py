@@ -49,8 +49,8 @@ def test_energies_forces_and_virial_are_those_of_lammps(rng, build, inner, outer
 def test_bare_nuclei_repel_at_short_distance_whatever_the_fit_did_to_the_screening():
     zbl = ZBL([14], 1, 2, trainable=True)
     with torch.no_grad():
-        zbl.log_c.add_(torch.randn(4))
-        zbl.log_d.add_(0.1 * torch.randn(4))
+        zbl.c.raw.add_(torch.randn(4))
+        zbl.d.raw.add_(0.1 * torch.randn(4))
     r, zero = torch.tensor([1e-7], dtype=torch.float64), torch.zeros(1, dtype=torch.int64)
     assert float((zbl.pair_energy(r, zero, zero) * r).detach()) == pytest.approx(14.399645 * 14 * 14, rel=1e-5)
 
@@ -69,9 +69,9 @@ def test_published_screening_function():
 
 def test_parameters_keep_their_sign_and_their_sum():
     zbl = ZBL([14, 42], trainable=["c", "a0"])
-    assert [n for n, p in zbl.named_parameters() if p.requires_grad] == ["log_a0", "log_c"]
-    assert float(zbl.log_c.detach().softmax(0).sum()) == pytest.approx(1.0, abs=1e-15)
-    assert float(zbl.log_a0.detach().exp()) == pytest.approx(0.46850, abs=1e-15)
+    assert [n for n, p in zbl.named_parameters() if p.requires_grad] == ["a0.raw", "c.raw"]
+    assert float(zbl.c().detach().sum()) == pytest.approx(1.0, abs=1e-15)
+    assert float(zbl.a0().detach()) == pytest.approx(0.46850, abs=1e-15)
 
 
 @pytest.mark.parametrize(
