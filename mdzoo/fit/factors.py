@@ -70,15 +70,19 @@ def triangle(pieces: list[Tensor], n_columns: int) -> Tensor:
 
 
 def bodies(pieces: list[Tensor]) -> Iterator[tuple[np.ndarray, int]]:
-    """Return triangles one by one and all other rows as one, column by column, and how many end upper triangular."""
-    rows = [piece for piece in pieces if not is_triangle(piece)]
+    """Return triangles one by one and other rows in blocks, column by column, and how many end upper triangular."""
+    waiting: list[Tensor] = []
     for piece in pieces:
         if is_triangle(piece):
             yield np.array(piece.numpy(), order="F"), len(piece)
-    if rows:
-        body = np.empty((sum(map(len, rows)), rows[0].shape[1]), order="F")
-        torch.cat(rows, out=torch.from_numpy(body))
-        yield body, 0
+            continue
+        for rows in piece.split(piece.shape[1]):
+            waiting.append(rows)
+            if sum(map(len, waiting)) >= piece.shape[1]:
+                yield np.asfortranarray(torch.cat(waiting).numpy()), 0
+                waiting = []
+    if waiting:
+        yield np.asfortranarray(torch.cat(waiting).numpy()), 0
 
 
 def is_triangle(piece: Tensor) -> bool:
@@ -90,25 +94,17 @@ def is_triangle(piece: Tensor) -> bool:
 class Factors:
     """Triangular factors by (part, target): parts are folds or groups, so leaving one out costs no second pass.
 
+    The rows that wait for their blocks are 6P, or as many as take 64 MB: what each costs does not depend on the block.
+
     Arguments:
         n_parameters: P.
         n_parts: number of folds or groups.
-        max_bytes: what the factors may take; rows that wait for a block take a quarter of it at most.
-
-    Raises:
-        ValueError: the factors would not fit.
     """
 
-    def __init__(self, n_parameters: int, n_parts: int = 1, max_bytes: float = 4e9) -> None:
+    def __init__(self, n_parameters: int, n_parts: int = 1) -> None:
         self.n_columns = int(n_parameters) + 1
         self.n_parts = int(n_parts)
-        needed = 8.0 * self.n_columns**2 * (2 * self.n_parts + 8)
-        if needed > max_bytes:
-            raise ValueError(
-                f"`parts` must leave factors of at most {max_bytes / 1e9:.1f} GB, got {self.n_parts} parts of "
-                f"{n_parameters} parameters ({needed / 1e9:.1f} GB); use fewer folds or groups, or a smaller descriptor"
-            )
-        self.most_waiting = max_bytes / 4.0 / (8.0 * self.n_columns)
+        self.most_waiting = max(6 * self.n_columns, int(8e6 / self.n_columns))
         self.table: dict[tuple[int, str], TriangularFactor] = {}
 
     def add(self, part: int, target: str, rows: Tensor) -> None:
@@ -134,7 +130,10 @@ class Factors:
     def stack(self, weights: Mapping[str, float], without: int | None = None) -> Tensor:
         """Return the factor of all parts (except one), with each target multiplied by its weight."""
         kept = [key for key in sorted(self.table) if key[0] != without and weights.get(key[1], 0.0) > 0.0]
-        return triangle([weights[target] * self.root(part, target) for part, target in kept], self.n_columns)
+        whole = torch.zeros(0, self.n_columns, dtype=torch.float64)
+        for part, target in kept:
+            whole = triangle([whole, weights[target] * self.root(part, target)], self.n_columns)
+        return whole
 
     def error(self, theta: Tensor, target: str, part: int | None = None) -> float:
         """Return the root mean square of `Phi theta - y` over the rows of a target, in one part or in all."""

@@ -12,12 +12,14 @@ import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import ModelCheckpoint
 from pytorch_lightning.loggers import Logger
+from pytorch_lightning.utilities import rank_zero_only
 from torch import Tensor
 
 from mdzoo.data.reference_energies import isolated
 from mdzoo.fit.cached import kept_sets
 from mdzoo.fit.callbacks import averaged, read_checkpoint
 from mdzoo.fit.design import linear_part
+from mdzoo.fit.forecast import forecast, memory_free
 from mdzoo.fit.least_squares import LeastSquares
 from mdzoo.fit.lightning import GradientFit
 from mdzoo.fit.loggers import log_file, loggers
@@ -111,10 +113,19 @@ def solved(force_field: ForceField, data: Any, run: Run, chosen: LeastSquaresSet
     """Stream the rows, solve, and set the linear parameters."""
     parts = parts_of(data, chosen) if chosen.ridge == "cross_validation" else None
     shape = stiffness_of(linear_part(force_field), chosen.stiffness)
-    module = LeastSquares(force_field, chosen.weights, chosen.ridge, parts, shape)
+    memory = memory_free() / chosen.devices if chosen.memory is None else chosen.memory
+    module = LeastSquares(force_field, chosen.weights, chosen.ridge, parts, shape, memory)
+    say(run, forecast(module, data.train_set, chosen.devices).text())
     trainer = trainer_of(run, [], chosen.devices, max_epochs=1, enable_checkpointing=False, accelerator="cpu")
     trainer.fit(module, datamodule=Loaders(data, [data.train_set, data.val_set], chosen.batch_size, False))
     return module
+
+
+def say(run: Run, text: str) -> None:
+    """Tell the log, and the terminal where it shows how a fit gets on."""
+    log.info(text)
+    if run.progress and getattr(rank_zero_only, "rank", 0) == 0:
+        print(text)
 
 
 def parts_of(data: Any, chosen: LeastSquaresSettings) -> Tensor:

@@ -11,10 +11,11 @@ from torch import Tensor
 from mdzoo.data.labels import Batch
 from mdzoo.fit.design import baseline, linear_part, n_parameters, split
 from mdzoo.fit.factors import TARGETS, Factors
+from mdzoo.fit.forecast import check_memory, memory_free
 from mdzoo.fit.rows import labelled_rows
-from mdzoo.fit.select import Choice, by_evidence, choices, decompose, settings
+from mdzoo.fit.select import Choice, choices, decompose, one_setting, settings
 from mdzoo.fit.solve import LinearPosterior
-from mdzoo.fit.spectrum import condition, posterior
+from mdzoo.fit.spectrum import Spectrum, best_evidence, condition, posterior
 from mdzoo.potentials import ForceField
 
 log = logging.getLogger(__name__)
@@ -34,6 +35,7 @@ class LeastSquares(pl.LightningModule):
         parts: for each training structure its fold or group, by which cross-validation leaves out, -1 for one that is
             never left out; (n,) int.
         shape: relative stiffness of each parameter's prior, (P,).
+        memory: bytes that the fit may take; None for what the machine has left.
 
     Attributes after the fit: `posterior`, `chosen` (weights), `strength` (of the ridge), `condition`, `tried` (list of
     Choice, best first).
@@ -51,6 +53,7 @@ class LeastSquares(pl.LightningModule):
         ridge: float | str = "evidence",
         parts: Tensor | None = None,
         shape: Tensor | None = None,
+        memory: float | None = None,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
@@ -61,6 +64,8 @@ class LeastSquares(pl.LightningModule):
         self.targets = [t for t in TARGETS if any(s.get(t, 0.0) > 0.0 for s in settings(weights))]
         self.parts = parts
         n_parts = 1 if parts is None else int(parts.max()) + 1 + int(parts.min() < 0)
+        self.memory = memory_free() if memory is None else float(memory)
+        check_memory(n_parameters(force_field), n_parts * len(self.targets), self.memory)
         self.train_factors = Factors(n_parameters(force_field), n_parts)
         self.val_factors = Factors(n_parameters(force_field))
         self.tried: list[Choice] = []
@@ -95,29 +100,21 @@ class LeastSquares(pl.LightningModule):
 
     def solve(self) -> LinearPosterior:
         """Choose ridge and weights, set the parameters of the force field and return their posterior."""
-        self.chosen, self.strength = self.choose()
-        spectrum = decompose(self.train_factors, self.chosen, self.shape, None)
-        self.posterior, self.condition = posterior(spectrum, self.strength), condition(spectrum)
+        if self.ridge in ("validation", "cross_validation"):
+            self.tried = self.try_all()
+        self.chosen = self.tried[0].weights if self.tried else one_setting(self.weights, self.ridge)
+        found = decompose(self.train_factors, self.chosen, self.shape, None)
+        self.strength = self.tried[0].ridge if self.tried else self.strength_of(found)
+        self.posterior, self.condition = posterior(found, self.strength), condition(found)
         regressor: Any = linear_part(self.force_field).regressor
         regressor.set_theta(self.posterior.mean.to(next(regressor.parameters())))
         for line in report(self):
             log.info(line)
         return self.posterior
 
-    def choose(self) -> tuple[dict[str, float], float]:
-        """Return the weights and the ridge strength."""
-        if self.ridge == "evidence":
-            return by_evidence(self.train_factors, self.weights, self.shape)
-        if self.ridge in RIDGES:
-            self.tried = self.try_all()
-            return self.tried[0].weights, self.tried[0].ridge
-        found = settings(self.weights)
-        if len(found) > 1:
-            raise ValueError(
-                f"`ridge` must be cross_validation or validation where a weight is a list, got {self.ridge}; "
-                "a fixed ridge cannot choose weights"
-            )
-        return found[0], float(self.ridge)
+    def strength_of(self, found: Spectrum) -> float:
+        """Return the ridge strength that is given, or that of largest evidence."""
+        return best_evidence(found) if self.ridge == "evidence" else float(self.ridge)
 
     def try_all(self) -> list[Choice]:
         """Return the settings that were tried on held-out data, best first."""
@@ -127,6 +124,11 @@ class LeastSquares(pl.LightningModule):
             return choices(self.train_factors, self.val_factors, self.weights, [None], self.shape)
         used = sorted(set(self.parts.tolist()) - {-1}) if self.parts is not None else []
         return choices(self.train_factors, self.train_factors, self.weights, used, self.shape)
+
+    def decompositions(self) -> int:
+        """Return how often a triangle is decomposed."""
+        folds = len(set(self.parts.tolist()) - {-1}) if self.parts is not None and self.ridge in RIDGES else 1
+        return 1 + (len(settings(self.weights)) * folds if self.ridge in ("validation", "cross_validation") else 0)
 
     def summary(self) -> dict[str, float]:
         """Return errors and numbers of the solution, for the log."""

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from mdzoo.fit.factors import TARGETS, Factors
-from mdzoo.fit.spectrum import GRID, Spectrum, best_evidence, solutions, spectrum
+from mdzoo.fit.spectrum import GRID, Spectrum, solutions, spectrum
 
 
 class Choice(NamedTuple):
@@ -74,14 +74,16 @@ def choices(
     return sorted(tried, key=lambda choice: choice.score)
 
 
-def by_evidence(
-    factors: Factors, weights: Mapping[str, float | Sequence[float]], shape: Tensor | None = None
-) -> tuple[dict[str, float], float]:
-    """Return the weights, of which there must be one setting, and the ridge strength of largest evidence."""
+def one_setting(weights: Mapping[str, float | Sequence[float]], ridge: float | str) -> dict[str, float]:
+    """Return the weights where nothing compares them.
+
+    Raises:
+        ValueError: a weight is a list.
+    """
     found = settings(weights)
     if len(found) != 1:
         raise ValueError(
-            f"`weights` must hold one number for each target where `ridge` is evidence, got {dict(weights)}; the "
-            "evidence does not compare weights, use ridge=cross_validation"
+            f"`weights` must hold one number for each target where ridge={ridge}, got {dict(weights)}; only "
+            "ridge=cross_validation and ridge=validation compare them"
         )
-    return found[0], best_evidence(decompose(factors, found[0], shape, None))
+    return found[0]

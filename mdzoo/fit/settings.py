@@ -27,8 +27,10 @@ class LeastSquaresSettings:
         optimise_empirical: whether trainable parameters outside the linear part are optimised, with the weights solved
             inside (variable projection).
         outer_steps: of that optimisation (each costs two passes of the loss, and the rows are made once more).
+        memory: bytes that a process may take for it; None for its share of what the machine has left. More is refused
+            before the work starts.
         batch_size: structures streamed at a time.
-        devices: processes; each streams its share.
+        devices: processes; each streams its share, and their triangles are merged.
     """
 
     weights: Weights = field(default_factory=lambda: default_weights() | {"energy": [1.0, 10.0, 100.0]})
@@ -37,6 +39,7 @@ class LeastSquaresSettings:
     stiffness: float = 0.0
     optimise_empirical: bool = False
     outer_steps: int = 20
+    memory: float | None = None
     batch_size: int = 1
     devices: int = 1
 

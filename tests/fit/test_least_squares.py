@@ -182,9 +182,9 @@ def test_what_the_closed_form_cannot_do_is_refused():
         LeastSquares(network(), WEIGHTS)
     lists = {"energy": [1.0, 2.0], "forces": 1.0}
     module = data()
-    with pytest.raises(ValueError, match=r"`weights` must hold one number for each target where `ridge` is evidence"):
+    with pytest.raises(ValueError, match=r"`weights` must hold one number for each target where ridge=evidence, got"):
         stream(LeastSquares(linear(), lists, "evidence"), module.train_set).solve()
-    with pytest.raises(ValueError, match=r"`ridge` must be cross_validation or validation where a weight is a list"):
+    with pytest.raises(ValueError, match=r"`weights` must hold one number for each target where ridge=1e-06, got"):
         stream(LeastSquares(linear(), lists, 1e-6), module.train_set).solve()
     with pytest.raises(ValueError, match=r"`ridge` must not be validation without data, got no validation set"):
         stream(LeastSquares(linear(), WEIGHTS, "validation"), module.train_set).solve()

@@ -245,11 +245,6 @@ def test_choices_come_best_first_and_cover_the_weights(problem):
     assert tried[0].score == pytest.approx((tried[0].errors["energy"] * tried[0].errors["forces"]) ** 0.5, rel=1e-12)
 
 
-def test_factors_that_do_not_fit_are_refused():
-    with pytest.raises(ValueError, match=r"`parts` must leave factors of at most 4.0 GB, got 50 parts of 5000"):
-        Factors(5000, 50)
-
-
 def test_no_rows_and_bad_rows_are_refused():
     for decompose_or_solve in (spectrum, of_root):
         with pytest.raises(ValueError, match="`rows` must hold at least one label with a weight, got none"):
@@ -259,7 +254,8 @@ def test_no_rows_and_bad_rows_are_refused():
 
 
 def test_waiting_rows_are_bounded():
-    factors = Factors(20, 40, max_bytes=8.0 * 21**2 * 100)
+    factors = Factors(20, 40)
+    factors.most_waiting = 100
     rows = torch.randn(3000, 21, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     for i, row in enumerate(rows.split(1)):
         factors.add(i % 40, "forces", row)
