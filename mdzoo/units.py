@@ -4,3 +4,18 @@ GPA = 160.21766208  # GPa in one eV/Angstrom^3; CODATA 2014, the set of ASE and 
 KB = 8.617333262e-5  # Boltzmann's constant, eV/K; CODATA 2018
 MEV = 1e-3  # eV
 COULOMB_LAMMPS_METAL = 14.399645  # e^2 / (4 pi epsilon_0), eV Angstrom; LAMMPS, units metal (update.cpp)
+
+# e^2 / (4 pi epsilon_0) in eV Angstrom as each source has it: compare with an engine under the engine's set.
+COULOMB = {
+    "codata": 14.3996454784255,  # CODATA 2018
+    "lammps_metal": COULOMB_LAMMPS_METAL,
+    "lammps_real": 332.06371 / 23.060549,  # update.cpp's qqr2e, kcal/mol, by its kcal/mol in one eV
+    "reaxff": 14.4,  # ReaxFF's charge equilibration (fix_qeq_reaxff.cpp)
+}
+
+
+def coulomb_constant(constants: str) -> float:
+    """Return e^2 / (4 pi epsilon_0) in eV Angstrom of a named set of constants."""
+    if constants not in COULOMB:
+        raise ValueError(f"`constants` must be one of {list(COULOMB)}, got {constants}; choose codata, or an engine's")
+    return COULOMB[constants]

@@ -61,7 +61,7 @@ def test_an_empirical_file_holds_one_key_its_name(choice):
 def test_every_combination_builds(numbers, empirical, descriptor, regressor):
     axes = {empirical: member("empirical", empirical)}, member("descriptor", descriptor), member("regressor", regressor)
     table = assemble(*axes, numbers, [0.0] * len(numbers))
-    assert ForceField(build(table), numbers).reach == 1
+    assert ForceField(build(table), numbers).reach != 0
 
 
 @pytest.mark.parametrize("choice", groups()["fit"])

@@ -18,6 +18,10 @@ from mdzoo.descriptors import (
 )
 from mdzoo.potentials.atomic_energies import AtomicEnergies
 from mdzoo.potentials.base import PairPotential, Potential
+from mdzoo.potentials.coulomb_cut import CoulombCut
+from mdzoo.potentials.coulomb_dsf import CoulombDSF
+from mdzoo.potentials.coulomb_ewald import CoulombEwald
+from mdzoo.potentials.coulomb_wolf import CoulombWolf
 from mdzoo.potentials.descriptor_potential import DescriptorPotential
 from mdzoo.potentials.ensemble import Ensemble
 from mdzoo.potentials.force_field import ForceField, Prediction
@@ -30,6 +34,10 @@ from mdzoo.regressors import MLP, Linear, Quadratic
 __all__ = [
     "ZBL",
     "AtomicEnergies",
+    "CoulombCut",
+    "CoulombDSF",
+    "CoulombEwald",
+    "CoulombWolf",
     "DescriptorPotential",
     "Ensemble",
     "ForceField",
@@ -49,6 +57,10 @@ register(
     ACE,
     AtomicEnergies,
     Concatenate,
+    CoulombCut,
+    CoulombDSF,
+    CoulombEwald,
+    CoulombWolf,
     DeepMD,
     DescriptorPotential,
     Ensemble,

@@ -15,17 +15,20 @@ class Potential(nn.Module):
         reach: through how many edges the energy of an atom looks: 0 none, 1 descriptors and pair terms, 2 or more bond
             orders and message passing, -1 global (Ewald, charge equilibration).
         smoothness: continuous derivatives at the cutoff that the class promises; the tests hold it to that.
+        has_charges: whether `charges` are the potential's own and not those of the Graph.
     """
 
     cutoff: float
     reach: int
     smoothness: int
+    has_charges: bool
 
     def __init__(self, cutoff: float, reach: int, smoothness: int) -> None:
         super().__init__()
         self.cutoff = float(cutoff)
         self.reach = int(reach)
         self.smoothness = int(smoothness)
+        self.has_charges = False
 
     def forward(self, graph: Graph) -> Tensor:
         """Return the energy of each atom, (N,) in eV."""
@@ -38,6 +41,10 @@ class Potential(nn.Module):
         and those by parameters are those of `forward` alone.
         """
         return self.forward(graph)
+
+    def charges(self, graph: Graph) -> Tensor:
+        """Return the charge of each atom, (N,) in e: those given, unless the potential has its own."""
+        return graph.charges
 
 
 class PairPotential(Potential):

@@ -18,7 +18,7 @@ class Prediction(NamedTuple):
     energies: Tensor  # (N,) eV
     forces: Tensor  # (N, 3) eV/Angstrom
     virial: Tensor  # (S, 3, 3) eV, -dE/dstrain
-    atom_virial: Tensor  # (N, 3, 3) eV, half of each edge's virial at either end
+    atom_virial: Tensor  # (N, 3, 3) eV, half of each edge's virial at either end, global terms in even parts
     charges: Tensor  # (N,) e
 
 
@@ -62,11 +62,13 @@ class ForceField(nn.Module):
     def forward(self, graph: Graph) -> Prediction:
         """Return energies, forces and virials of the structures of `graph`."""
         graph = within(graph, self.cutoff)
+        charges = self.potential.charges(graph).to(torch.float64)
         if self.training or self.reach < 0 or self.reach > 1:
             energies, slopes = self.derivatives(graph)
-            return prediction(graph, energies, slopes)
-        energies, g = self.blockwise(graph)
-        return prediction(graph, energies, [g, torch.zeros_like(graph.positions), torch.zeros_like(graph.cell)])
+        else:
+            energies, g = self.blockwise(graph)
+            slopes = [g]
+        return prediction(graph, energies, slopes, charges if self.training else charges.detach())
 
     def derivatives(self, graph: Graph) -> tuple[Tensor, list[Tensor]]:
         """Return the energies and dE/dvectors, dE/dpositions, dE/dcell at independent leaves, in one backward pass."""
@@ -101,21 +103,33 @@ class ForceField(nn.Module):
         return torch.cat(all_energies), torch.cat(all_slopes)
 
 
-def prediction(graph: Graph, energies: Tensor, slopes: list[Tensor]) -> Prediction:
-    """Gather what the slopes dE/dvectors, dE/dpositions and dE/dcell mean for atoms and structures."""
-    g, at_positions, at_cell = slopes
+def prediction(graph: Graph, energies: Tensor, slopes: list[Tensor], charges: Tensor) -> Prediction:
+    """Gather what the slopes dE/dvectors and, of global terms, dE/dpositions and dE/dcell mean."""
+    g = slopes[0]
     n_atoms, n_structures = graph.species.shape[0], graph.cell.shape[0]
     forces = segment_sum(g, graph.centers, n_atoms) - segment_sum(g, graph.neighbors, n_atoms)
-    forces = forces - at_positions.to(g.dtype)
     rows: list[Tensor] = []
     for r in (-0.5 * graph.vectors.to(g.dtype)).split(1, 1):
         half = r * g  # (E, 3): narrow rows are summed several times faster than all nine at once
         rows.append(segment_sum(half, graph.centers, n_atoms) + segment_sum(half, graph.neighbors, n_atoms))
     atom_virial = torch.stack(rows, 1)
-    atom_virial = atom_virial - graph.positions.to(g.dtype).unsqueeze(2) * at_positions.to(g.dtype).unsqueeze(1)
-    virial = segment_sum(atom_virial, graph.batch, n_structures) - graph.cell.mT.to(g.dtype) @ at_cell.to(g.dtype)
+    if len(slopes) > 1:
+        forces = forces - slopes[1].to(g.dtype)
+        atom_virial = atom_virial + global_virial(graph, slopes[1], slopes[2]).to(g.dtype)[graph.batch]
+    virial = segment_sum(atom_virial, graph.batch, n_structures)
     energy = segment_sum(energies.to(torch.float64), graph.batch, n_structures)
-    return Prediction(energy, energies, forces, virial, atom_virial, graph.charges)
+    return Prediction(energy, energies, forces, virial, atom_virial, charges)
+
+
+def global_virial(graph: Graph, at_positions: Tensor, at_cell: Tensor) -> Tensor:
+    """Return each atom's even part of what acts through positions and cell at once, (S, 3, 3) in eV.
+
+    Neither `r_i dE/dr_i` nor the rest, which the cell takes, is left alone by a change of origin: only their sum is.
+    """
+    n_structures = graph.cell.shape[0]
+    moments = graph.positions.unsqueeze(2) * at_positions.unsqueeze(1)
+    whole = segment_sum(moments, graph.batch, n_structures) + graph.cell.mT @ at_cell
+    return -whole / torch.bincount(graph.batch, minlength=n_structures).clamp(min=1).view(-1, 1, 1)
 
 
 def stress(virial: Tensor, cell: Tensor) -> Tensor:

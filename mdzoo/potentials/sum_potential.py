@@ -26,6 +26,7 @@ class SumPotential(Potential):
             min(term.smoothness for term in terms),
         )
         self.terms = nn.ModuleList(terms)
+        self.has_charges = any(term.has_charges for term in terms)
 
     def forward(self, graph: Graph) -> Tensor:
         """Return the energy of each atom, (N,) in eV."""
@@ -40,3 +41,11 @@ class SumPotential(Potential):
         for term in self.terms:
             energy = energy + term.first_order(within(graph, term.cutoff) if term.cutoff < self.cutoff else graph)
         return energy
+
+    def charges(self, graph: Graph) -> Tensor:
+        """Return the charges of the last term that has its own, else those given, (N,) in e."""
+        charges = graph.charges
+        for term in self.terms:
+            if term.has_charges:
+                charges = term.charges(within(graph, term.cutoff) if term.cutoff < self.cutoff else graph)
+        return charges
