@@ -119,9 +119,9 @@ def mliap_so3(n_species: int = 1, **options) -> Entry:
 GLOBAL = {"isolated": "charges act at any distance"}
 
 
-def coulomb(name: str, exceptions: dict[str, str] = {}, **options) -> Entry:
+def coulomb(name: str, **options) -> Entry:
     table = {"name": name, "cutoff": 4, "charges": [1, -2], "n_species": 2, "trainable": True, **options}
-    return Entry(table, 2, exceptions)
+    return Entry(table, 2)
 
 
 ZOO: dict[str, Entry] = {
@@ -133,7 +133,9 @@ ZOO: dict[str, Entry] = {
     "CoulombDSF, two species": coulomb("CoulombDSF", alpha=0.2),
     "CoulombDSF neutral, two species": coulomb("CoulombDSF", alpha=0.2, neutral=True),
     "CoulombWolf, two species": coulomb("CoulombWolf", alpha=0.3),
-    "CoulombEwald neutral, two species": coulomb("CoulombEwald", GLOBAL, accuracy=1e-10, neutral=True),
+    "CoulombEwald neutral, two species": coulomb("CoulombEwald", accuracy=1e-10, neutral=True)._replace(
+        exceptions=GLOBAL
+    ),
     "SO3 bessel slides 4": so3("bessel", "slides", 4),
     "SO3 bessel full 4, two species": so3("bessel", "full", 4, n_species=2, K=1),
     "SO3 bessel2 slides 3": so3("bessel2", "slides", 3),

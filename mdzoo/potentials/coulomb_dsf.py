@@ -10,14 +10,14 @@ from mdzoo.potentials.short_coulomb import ShortCoulomb, check_alpha
 
 
 class CoulombDSF(ShortCoulomb):
-    """`f(r) = g(r) - g(c) - g'(c) (r - c)`, `g(r) = erfc(alpha r) / r`; itself `-g(c) - 2 alpha / sqrt(pi)`.
+    """`f(r) = g(r) - g(c) - g'(c) (r - c)`, `g(r) = erfc(a r) / r`; itself `-g(c) + c g'(c) - 2 a / sqrt(pi)`.
 
     The damped shifted force of Fennell and Gezelter (DOI 10.1063/1.2206581), with the self term of LAMMPS: a sum of
     short range that comes near to Ewald's where charges screen one another.
 
     Arguments:
         cutoff: c, Angstrom.
-        alpha: damping, 1/Angstrom.
+        alpha: damping a, 1/Angstrom.
         charges: one for each species, e; None takes those of the data.
         n_species: number of elements.
         trainable: whether the charges of the species train.
@@ -53,4 +53,4 @@ class CoulombDSF(ShortCoulomb):
 
     def self_term(self) -> float:
         """Return the energy of a charge with its own image, 1/Angstrom."""
-        return -self.shift - 2.0 * self.alpha / math.sqrt(math.pi)
+        return -self.shift + self.slope * self.cutoff - 2.0 * self.alpha / math.sqrt(math.pi)

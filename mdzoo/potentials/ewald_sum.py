@@ -20,10 +20,10 @@ class Waves(NamedTuple):
 
 
 class EwaldSum(LatticeSum):
-    """`phi_i = sum_k w_k Re[conj(S_k) exp(i k.r_i)]`, `S_k = sum_j q_j exp(i k.r_j)`, over all whole k to |k| = 2 eta alpha.
+    """`phi_i = sum_k w_k Re[conj(S_k) exp(i k.r_i)]`, `S_k = sum_j q_j exp(i k.r_j)`, over the lattice's waves.
 
-    `exp(i k.r)` is a product of one phase for each direction, so S is a matrix product of (first two directions x atoms)
-    with (atoms x third), and phi is the same read backwards.
+    `exp(i k.r)` is a product of one phase for each direction, so S is a matrix product of (first two directions x
+    atoms) with (atoms x third), and phi is the same read backwards.
 
     Arguments:
         cutoff, accuracy: see `LatticeSum`.
@@ -50,9 +50,7 @@ class EwaldSum(LatticeSum):
         x, y, z = turns[:, :, :1] * n_x, turns[:, :, 1:2] * n_y, turns[:, :, 2:] * n_z
         cos_x, sin_x = x.cos().to(dtype).unsqueeze(3), x.sin().to(dtype).unsqueeze(3)
         cos_y, sin_y = y.cos().to(dtype).unsqueeze(2), y.sin().to(dtype).unsqueeze(2)
-        xy = torch.cat(
-            [(cos_x * cos_y - sin_x * sin_y).flatten(2), (sin_x * cos_y + cos_x * sin_y).flatten(2)], dim=2
-        )
+        xy = torch.cat([(cos_x * cos_y - sin_x * sin_y).flatten(2), (sin_x * cos_y + cos_x * sin_y).flatten(2)], dim=2)
         shape = [xy.shape[0], xy.shape[2] // 2, n_z.shape[0]]
         return Waves(xy, torch.cat([z.cos(), z.sin()], 2).to(dtype), weights.to(dtype).view(shape))
 
@@ -64,5 +62,3 @@ class EwaldSum(LatticeSum):
         imaginary = waves.weights * (s[:, n_p:, :n_z] + s[:, :n_p, n_z:])
         back = torch.cat([torch.cat([real, imaginary], 2), torch.cat([imaginary, -real], 2)], 1)
         return (waves.xy @ back * waves.z).sum(2)
-
-

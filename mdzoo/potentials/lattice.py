@@ -1,9 +1,9 @@
 """Where the sums over a lattice take place: periodic structures laid side by side, and which pairs of atoms are near.
 
 A structure is periodic in three directions (crystal), in two (slab) or in none (molecule). A slab stands in a virtual
-cell whose third vector is its normal, long enough that a Coulomb interaction cut at half its length never meets the next
-image (Rozzi et al., DOI 10.1103/PhysRevB.73.205119; Sohier, Calandra and Mauri, DOI 10.1103/PhysRevB.96.075448): what
-is summed is the slab alone, with whatever dipole it has.
+cell whose third vector is its normal, long enough that a Coulomb interaction cut at half its length never meets the
+next image (Rozzi et al., DOI 10.1103/PhysRevB.73.205119; Sohier, Calandra and Mauri, DOI 10.1103/PhysRevB.96.075448):
+what is summed is the slab alone, with whatever dipole it has.
 """
 
 import math

@@ -13,7 +13,7 @@ from mdzoo.units import coulomb_constant
 
 
 class ShortCoulomb(Potential):
-    """`E_i = k q_i / 2 (sum_j q_j f(r_ij) + s q_i)`: a member gives the kernel `f` and its self term `s`, in 1/Angstrom.
+    """`E_i = k q_i / 2 (sum_j q_j f(r_ij) + s q_i)`: a member gives the kernel f and its self term s, in 1/Angstrom.
 
     Arguments:
         cutoff: Angstrom.
