@@ -26,7 +26,7 @@ class CoulombWolf(ShortCoulomb):
         constants: the set of constants, see `mdzoo.units`.
 
     Example:
-        >>> float(CoulombWolf(10, 0.2).kernel(torch.tensor([10.0], dtype=torch.float64)))
+        >>> round(float(CoulombWolf(10, 0.2).kernel(torch.tensor([10.0], dtype=torch.float64))), 12)
         0.0
     """
 
