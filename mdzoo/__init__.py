@@ -1,5 +1,6 @@
 """mdzoo: a zoo of interatomic potentials, E = E_empirical + E_ML, each a torch module."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -7,7 +8,7 @@ if TYPE_CHECKING:
     from mdzoo.potentials import ForceField
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "find_model", "list_models", "load"]
+__all__ = ["__version__", "cache_directory", "find_model", "list_models", "load"]
 
 
 def folder(name: str) -> Path:
@@ -15,6 +16,13 @@ def folder(name: str) -> Path:
     package = Path(__file__).resolve().parent
     inside, beside = package / name, package.parent / name
     return inside if inside.is_dir() else beside
+
+
+def cache_directory() -> Path:
+    """Return the folder of what is made once and kept: `$MDZOO_CACHE_DIR`, else `mdzoo` in the user's cache folder."""
+    if os.environ.get("MDZOO_CACHE_DIR"):
+        return Path(os.environ["MDZOO_CACHE_DIR"])
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mdzoo"
 
 
 def list_models() -> list[str]:

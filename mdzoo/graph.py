@@ -23,7 +23,7 @@ class Graph(NamedTuple):
     species: Tensor  # (N,) int64, index into the model's element table
     positions: Tensor  # (N, 3) Angstrom
     batch: Tensor  # (N,) int64, structure of each atom
-    ids: Tensor  # (N,) int64, identity of the atom in its structure
+    ids: Tensor  # (N,) int64, identity of the atom in its structure; negative where another process owns it
     charges: Tensor  # (N,) given charges (e), 0 where none
     total_charge: Tensor  # (S,) e
     cell: Tensor  # (S, 3, 3) Angstrom, rows are lattice vectors, zero where there is none

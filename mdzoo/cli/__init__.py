@@ -1,11 +1,12 @@
 """What did the user ask? `mdzoo COMMAND key=value ...`."""
 
 import os
+import re
 import sys
 from collections.abc import Sequence
 
 from mdzoo import __version__
-from mdzoo.cli.config import compose, nearest, plain
+from mdzoo.cli.config import compose, composed, nearest, plain
 from mdzoo.cli.help import command_names, describe, overview
 from mdzoo.cli.run_dir import run_directory
 
@@ -49,7 +50,12 @@ def run(words: list[str]) -> int:
 
 
 def execute(command: str, overrides: list[str]) -> None:
-    """Compose the config, make the run directory and do the command; the rooms are imported only now."""
+    """Compose the config, make the run directory and do the command; the rooms are imported only now.
+
+    A first word without `=` says what to do, as in `mdzoo lammps build`.
+    """
+    if overrides and re.fullmatch(r"\w+", overrides[0]) and "action" in composed(command, []):
+        overrides = [f"action={overrides[0]}", *overrides[1:]]
     config = compose(command, overrides)
     plain(config)  # what is missing is said before anything is written
     from mdzoo.cli.commands import COMMANDS

@@ -258,6 +258,20 @@ def doctor(config: DictConfig, run_dir: Path | None) -> None:
         keep(run_dir, "doctor", lambda screen: screen.print(pairs_table(environment())))
 
 
+def lammps(config: DictConfig, run_dir: Path | None) -> None:
+    """Build the plugin of LAMMPS and say how to use it."""
+    from mdzoo.export.lammps.build import build
+
+    settings = plain(config)
+    if settings["action"] != "build":
+        raise ValueError(f"`action` must be build, got {settings['action']}; say mdzoo lammps build")
+    with console.status("compiling pair_style mdzoo, which takes a minute or two"):
+        path = build(settings["headers"], settings["mpi"], settings["sizes"], settings["output"])
+    console.print(f"built: {path}")
+    if settings["headers"] or settings["output"]:
+        console.print(f"export LAMMPS_PLUGIN_PATH={path.parent}, or in the input: plugin load {path}")
+
+
 def keep(run_dir: Path | None, name: str, say: Callable[[Console], None]) -> None:
     """Say something on the terminal, and into a file of the run directory if there is one."""
     say(console)
@@ -275,4 +289,5 @@ COMMANDS: dict[str, Callable[[DictConfig, Any], None]] = {
     "report": report,
     "list": list_all,
     "doctor": doctor,
+    "lammps": lammps,
 }

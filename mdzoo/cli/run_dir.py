@@ -14,7 +14,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 RUN_DIR = "MDZOO_RUN_DIR"  # by which the processes of one run find its directory
-PRINTING = ("list", "doctor")  # commands that print and keep nothing unless asked
+PRINTING = ("list", "doctor", "lammps")  # commands that print and keep nothing unless asked
 
 
 @contextmanager

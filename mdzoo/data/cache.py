@@ -24,13 +24,6 @@ log = logging.getLogger(__name__)
 FORMAT = "mdzoo-edges-1"
 
 
-def default_directory() -> Path:
-    """Return the folder of the neighbour lists."""
-    if os.environ.get("MDZOO_CACHE_DIR"):
-        return Path(os.environ["MDZOO_CACHE_DIR"])
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mdzoo"
-
-
 def hash_structures(frames: Sequence[Atoms], start: str) -> str:
     """Return the SHA-256 of positions, cells and periodicity, begun with `start`."""
     digest = hashlib.sha256(start.encode())

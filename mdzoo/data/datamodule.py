@@ -11,7 +11,8 @@ import numpy as np
 import pytorch_lightning as pl
 from ase import Atoms
 
-from mdzoo.data.cache import default_directory, hash_structures
+import mdzoo
+from mdzoo.data.cache import hash_structures
 from mdzoo.data.dataset import Storage, StructureSet
 from mdzoo.data.keys import Keys, Row, entries
 from mdzoo.data.masks import stress_masks
@@ -122,7 +123,7 @@ class DataModule(pl.LightningDataModule):
         self.batch_size = int(batch_size)
         self.seed = int(seed)
         self.workers = int(workers)
-        directory = Path(cache_directory) if cache_directory else default_directory()
+        directory = Path(cache_directory) if cache_directory else mdzoo.cache_directory()
         self.storage = Storage(directory if cache else None, cache_limit, memory_limit, os.cpu_count() or 1)
         self.groups: list[str] = []
         self.content_hash = ""

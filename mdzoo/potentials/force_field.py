@@ -18,7 +18,9 @@ class Prediction(NamedTuple):
     energies: Tensor  # (N,) eV
     forces: Tensor  # (N, 3) eV/Angstrom
     virial: Tensor  # (S, 3, 3) eV, -dE/dstrain
-    atom_virial: Tensor  # (N, 3, 3) eV, half of each edge's virial at either end, global terms in even parts
+    atom_virial: (
+        Tensor  # (N, 3, 3) eV, of each edge at its neighbour, `sum W_i v_i` is the heat flux; global terms evenly
+    )
     charges: Tensor  # (N,) e
 
 
@@ -29,6 +31,9 @@ class ForceField(nn.Module):
     longer than the cutoff (an engine's skin) are dropped first. In `eval` mode a potential of reach 0 or 1 is evaluated
     in blocks of about `block_edges` edges, in the cache and in memory linear in the atoms; in `train` mode the result
     keeps its graph, so that a loss of forces can be differentiated again.
+
+    Atoms whose `ids` are negative belong to another process of an engine; they have no edges, or, for a reach beyond 1,
+    the slopes are those of the energies of the others.
 
     Arguments:
         potential: any Potential.
@@ -79,7 +84,8 @@ class ForceField(nn.Module):
         energies = self.potential(graph) if self.training else self.potential.first_order(graph)
         leaves = [vectors, positions, cell]
         unused = 0.0 * (vectors.sum() + positions.sum() + cell.sum())
-        found = torch.autograd.grad([energies.sum() + unused], leaves, create_graph=self.training)
+        owned = energies[graph.ids >= 0] if self.reach > 1 else energies
+        found = torch.autograd.grad([owned.sum() + unused], leaves, create_graph=self.training)
         slopes: list[Tensor] = []
         for slope, leaf in zip(found, leaves):  # noqa: B905 - TorchScript knows no `strict`
             slopes.append(torch.zeros_like(leaf) if slope is None else slope)
@@ -109,9 +115,8 @@ def prediction(graph: Graph, energies: Tensor, slopes: list[Tensor], charges: Te
     n_atoms, n_structures = graph.species.shape[0], graph.cell.shape[0]
     forces = segment_sum(g, graph.centers, n_atoms) - segment_sum(g, graph.neighbors, n_atoms)
     rows: list[Tensor] = []
-    for r in (-0.5 * graph.vectors.to(g.dtype)).split(1, 1):
-        half = r * g  # (E, 3): narrow rows are summed several times faster than all nine at once
-        rows.append(segment_sum(half, graph.centers, n_atoms) + segment_sum(half, graph.neighbors, n_atoms))
+    for r in (-graph.vectors.to(g.dtype)).split(1, 1):  # narrow rows are summed several times faster than all nine
+        rows.append(segment_sum(r * g, graph.neighbors, n_atoms))
     atom_virial = torch.stack(rows, 1)
     if len(slopes) > 1:
         forces = forces - slopes[1].to(g.dtype)

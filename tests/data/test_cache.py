@@ -8,8 +8,9 @@ import pytest
 from ase.build import bulk
 from safetensors.numpy import load_file, save_file
 
+import mdzoo
 from mdzoo.data import cache
-from mdzoo.data.cache import cached_edges, default_directory, find_all, key_of, store, trim
+from mdzoo.data.cache import cached_edges, find_all, key_of, store, trim
 
 
 def frames():
@@ -124,10 +125,10 @@ def test_no_folder_keeps_nothing(tmp_path, monkeypatch):
 
 def test_where_the_folder_is(monkeypatch, tmp_path):
     monkeypatch.setenv("MDZOO_CACHE_DIR", str(tmp_path))
-    assert default_directory() == tmp_path
+    assert mdzoo.cache_directory() == tmp_path
     monkeypatch.delenv("MDZOO_CACHE_DIR")
     monkeypatch.setenv("XDG_CACHE_HOME", "/x")
-    assert str(default_directory()) == "/x/mdzoo"
+    assert str(mdzoo.cache_directory()) == "/x/mdzoo"
 
 
 def test_structures_without_edges_survive_the_disk(tmp_path):

@@ -6,6 +6,7 @@ import torch
 from mdzoo.graph import Graph, block, collate, within
 from mdzoo.potentials import AtomicEnergies, ForceField, LennardJones, SumPotential
 from mdzoo.potentials.force_field import stress
+from mdzoo.testing.compare import moved
 from tests.structures import brute_force_graph, crystal, graphs, molecule
 from tests.zoo import ZOO, Case, case
 
@@ -65,6 +66,42 @@ def test_ghosts_are_atoms_without_edges_of_their_own(name):
     forces = torch.zeros_like(expected.forces).index_add(0, owners, found.forces)
     torch.testing.assert_close(forces, expected.forces, rtol=1e-10, atol=1e-10)
     torch.testing.assert_close(found.virial, expected.virial, rtol=1e-10, atol=1e-10)
+
+
+@each_member
+def test_each_process_of_an_engine_differentiates_its_own_energies(name):
+    """Negative `ids` are another's atoms: the forces of two processes that share a molecule add up, for any reach."""
+    it = case(name)
+    model, graph = field(name), it.graphs[1]
+    expected = model(graph)
+    model.reach = 2 if model.reach >= 0 else model.reach
+    if model.reach < 0:
+        pytest.skip("its energy is global: one process has all atoms")
+    mine = torch.arange(graph.species.numel()) % 2 == 0
+    shares = [model(graph._replace(ids=torch.where(own, graph.ids, -1))) for own in (mine, ~mine)]
+    torch.testing.assert_close(shares[0].forces + shares[1].forces, expected.forces, rtol=1e-10, atol=1e-10)
+    torch.testing.assert_close(shares[0].virial + shares[1].virial, expected.virial, rtol=1e-10, atol=1e-10)
+    torch.testing.assert_close(shares[0].energies, expected.energies)
+
+
+@each_member
+def test_atom_virials_carry_the_heat(name):
+    """`sum_i r_i d(E_i + K_i)/dt = sum_i W_i v_i`, heat flux of any body order (DOI 10.1103/PhysRevB.92.094301)."""
+    it = case(name)
+    if it.potential.reach < 0:
+        pytest.skip("an energy that is global has no share of an edge")
+    graph, model = it.graphs[1], field(name)
+    velocities = torch.randn(graph.positions.shape, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    step = 1e-4
+
+    def energies(time: float) -> torch.Tensor:
+        return model(moved(graph, graph.positions + time * velocities, graph.cell)).energies.double()
+
+    rates = (8.0 * (energies(step) - energies(-step)) - energies(2 * step) + energies(-2 * step)) / (12.0 * step)
+    found = model(graph)
+    power = rates + (found.forces * velocities).sum(1)
+    heat = torch.einsum("iab,ib->a", found.atom_virial, velocities)
+    torch.testing.assert_close((power.unsqueeze(1) * graph.positions).sum(0), heat, rtol=1e-7, atol=1e-7)
 
 
 @each_member

@@ -1,0 +1,64 @@
+// An exported mdzoo model behind plain vectors: what an engine needs to know of it, and nothing of torch.
+
+#ifndef MDZOO_MODEL_H
+#define MDZOO_MODEL_H
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace mdzoo {
+
+// The arguments of an exported model for one structure of n atoms with e edges; eV, Angstrom, elementary charges.
+struct Inputs {
+  std::vector<int64_t> species;      // (n) index into atomic_numbers
+  std::vector<double> positions;     // (n, 3)
+  std::vector<int64_t> ids;          // (n) identity of the atom; negative where another process counts its energy
+  std::vector<double> charges;       // (n)
+  double cell[9] = {0, 0, 0, 0, 0, 0, 0, 0, 0};  // rows are lattice vectors
+  bool pbc[3] = {false, false, false};
+  std::vector<int64_t> centers;      // (e) ascending
+  std::vector<int64_t> neighbors;    // (e)
+  std::vector<double> shifts;        // (e, 3), or empty where all are zero
+
+  void clear();
+};
+
+struct Outputs {
+  std::vector<double> energies;     // (n)
+  std::vector<double> forces;       // (n, 3)
+  std::vector<double> virial;       // (3, 3), sum r (x) f
+  std::vector<double> atom_virial;  // (n, 3, 3)
+  std::vector<double> charges;      // (n)
+  std::map<std::string, std::vector<double>> further;  // every output of length n behind the six, by its name
+};
+
+class Model {
+ public:
+  // Loads an exported file and runs the reference structures that it carries; every failure is a std::runtime_error
+  // that says what must hold, what was found and what to do. device: "auto", "cpu" or "cuda:0" and the like.
+  Model(const std::string &path, const std::string &device);
+  ~Model();
+
+  void evaluate(const Inputs &inputs, Outputs &outputs);
+
+  std::vector<int64_t> atomic_numbers;
+  double cutoff = 0.0;
+  int64_t reach = 0;
+  std::string dtype;
+  std::string device;
+  std::string versions;   // of mdzoo and torch, of the file and of this process
+  double deviation = 0.0;  // the largest of the self-test, in units of its tolerance
+
+ private:
+  struct Engine;
+  std::unique_ptr<Engine> engine;
+
+  void self_test(const std::string &contract);
+};
+
+}  // namespace mdzoo
+
+#endif

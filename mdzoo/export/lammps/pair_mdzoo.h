@@ -1,0 +1,54 @@
+// pair_style mdzoo: any potential that mdzoo exported, as one file.
+
+#ifndef LMP_PAIR_MDZOO_H
+#define LMP_PAIR_MDZOO_H
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "model.h"
+#include "pair.h"
+
+namespace LAMMPS_NS {
+
+// pair_style mdzoo [device NAME]
+// pair_coeff * * model.pt Si O
+class PairMdzoo : public Pair {
+ public:
+  PairMdzoo(class LAMMPS *);
+  ~PairMdzoo() override;
+  void settings(int, char **) override;
+  void coeff(int, char **) override;
+  void init_style() override;
+  double init_one(int, int) override;
+  void compute(int, int) override;
+  void *extract_peratom(const char *, int &) override;
+  double memory_usage() override;
+
+ private:
+  std::string device;
+  std::unique_ptr<mdzoo::Model> model;
+  std::vector<int64_t> species_of;  // species of each LAMMPS type, -1 for those that are not the model's
+  mdzoo::Inputs in;
+  mdzoo::Outputs out;
+  std::vector<int> atoms;      // which atom each row of the inputs is
+  std::vector<int> row_of;     // the row of each atom in the inputs, -1 for none
+  std::map<std::string, std::vector<double>> per_atom;  // further outputs of the last step
+  double to_energy = 1.0;      // units of this run in one eV
+  double to_length = 1.0;      // and in one Angstrom
+
+  void allocate();
+  int row(int atom);
+  void fill_edges(int first, int last);
+  void fill_owned();
+  void compute_ghosts();
+  void compute_owned();
+  void collect(size_t owned);
+  [[noreturn]] void fail(const std::string &);
+};
+
+}  // namespace LAMMPS_NS
+
+#endif

