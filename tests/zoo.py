@@ -14,7 +14,7 @@ import torch
 from mdzoo.descriptors.environment_matrix import EnvironmentMatrix
 from mdzoo.graph import Graph, collate
 from mdzoo.potentials import DescriptorPotential, Ensemble, Potential, build
-from mdzoo.regressors import MLP, Linear, Quadratic
+from mdzoo.regressors import MLP, Linear, Polynomial, Quadratic
 from mdzoo.testing import SKIN
 from tests.structures import graphs
 
@@ -166,6 +166,8 @@ ZOO: dict[str, Entry] = {
     ),
     "SeE3, two species": see3(2, resnet_dt=True, neuron=[2, 4, 4], exclude_types=[[1, 1]]),
     "Quadratic": Entry(learnt(SMALL, QUADRATIC)),
+    "Polynomial": Entry(learnt(SMALL, {"name": "Polynomial", "degree": 3})),
+    "Polynomial, two species": Entry(learnt({**TWO, "K": 1}, {"name": "Polynomial", "degree": 4}), 2),
     "Quadratic, two species": Entry(learnt({**TWO, "K": 1}, QUADRATIC), 2),
     "SO3 shared species channels, two species": Entry(learnt({**TWO, "species_channels": 2}, LINEAR), 2),
     "ACE shared species channels, two species": Entry(learnt(MIXED, LINEAR), 2),
@@ -244,7 +246,7 @@ def stir(potential: DescriptorPotential | Ensemble, n_species: int) -> None:
                 module.weights.copy_(torch.randn_like(module.weights) / scale)
                 if module.bias.requires_grad:
                     module.bias.normal_()
-            if isinstance(module, Quadratic):
+            if isinstance(module, Quadratic | Polynomial):
                 columns = module.phi(features, torch.zeros(features.shape[0], dtype=torch.int64))
                 scale = columns[:, : module.weights.shape[1]].square().mean(0).sqrt() * module.n_features
                 module.weights.copy_(torch.randn_like(module.weights) / scale)

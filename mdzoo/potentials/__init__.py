@@ -29,7 +29,7 @@ from mdzoo.potentials.lennard_jones import LennardJones
 from mdzoo.potentials.registry import build, register
 from mdzoo.potentials.sum_potential import SumPotential
 from mdzoo.potentials.zbl import ZBL
-from mdzoo.regressors import MLP, Linear, Quadratic
+from mdzoo.regressors import MLP, Linear, Polynomial, Quadratic
 
 __all__ = [
     "ZBL",
@@ -77,5 +77,6 @@ register(
     MLP,
     MTP,
     POD,
+    Polynomial,
     Quadratic,
 )

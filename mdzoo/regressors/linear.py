@@ -1,12 +1,12 @@
 """Energy linear in the features, with one set of weights for each species."""
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from mdzoo.regressors.base import Regressor
+from mdzoo.regressors.by_species import BySpecies
 
 
-class Linear(Regressor):
+class Linear(BySpecies):
     """`E_i = b_{s_i} + sum_f w_{s_i f} B_{i f}` (Thompson et al., DOI 10.1016/j.jcp.2014.12.018, eq. 11).
 
     Arguments:
@@ -22,10 +22,7 @@ class Linear(Regressor):
     """
 
     def __init__(self, n_features: int, n_species: int, bias: bool = True) -> None:
-        super().__init__(n_features, n_species)
-        self.is_linear = True
-        self.weights = nn.Parameter(torch.zeros(self.n_species, self.n_features, dtype=torch.float64))
-        self.bias = nn.Parameter(torch.zeros(self.n_species, dtype=torch.float64), requires_grad=bool(bias))
+        super().__init__(n_features, n_species, n_features, bias)
 
     def forward(self, features: Tensor, species: Tensor) -> Tensor:
         """Return the energies, (n,)."""
@@ -34,17 +31,11 @@ class Linear(Regressor):
         return (features * self.weights[species]).sum(-1) + self.bias[species]
 
     @torch.jit.unused
-    def phi(self, features: Tensor, species: Tensor) -> Tensor:
-        """Return the rows of the design matrix, (n, P): the features in the block of their species, then its count."""
-        kind = nn.functional.one_hot(species, self.n_species).to(features.dtype)
-        blocks = (kind.unsqueeze(-1) * features.unsqueeze(-2)).flatten(1)
-        return torch.cat([blocks, kind], -1) if self.bias.requires_grad else blocks
+    def columns(self, features: Tensor) -> Tensor:
+        """Return the features."""
+        return features
 
     @torch.jit.unused
-    def set_theta(self, theta: Tensor) -> None:
-        """Take the parameters in the order of the columns of `phi`."""
-        n_weights = self.weights.numel()
-        with torch.no_grad():
-            self.weights.copy_(theta[:n_weights].reshape(self.weights.shape))
-            if self.bias.requires_grad:
-                self.bias.copy_(theta[n_weights:])
+    def column_slopes(self, features: Tensor, slopes: Tensor) -> Tensor:
+        """Return the slopes of the features."""
+        return slopes

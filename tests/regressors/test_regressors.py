@@ -1,9 +1,12 @@
-"""Linear, Quadratic, MLP and Scale: their formulas by hand, their beginnings, what they refuse."""
+"""Linear, Quadratic, Polynomial, MLP and Scale: their formulas by hand, their beginnings, what they refuse."""
+
+import itertools
+import math
 
 import pytest
 import torch
 
-from mdzoo.regressors import MLP, Linear, Quadratic, Scale
+from mdzoo.regressors import MLP, Linear, Polynomial, Quadratic, Scale
 
 KINDS = torch.tensor([0, 1, 1, 0, 1])
 
@@ -161,3 +164,69 @@ def test_quadratic_without_bias_has_no_column_for_it(features):
     quadratic.set_theta(torch.ones(35, dtype=torch.float64))
     assert not quadratic.bias.any()
     assert quadratic.theta().shape == (35,)
+
+
+@pytest.mark.parametrize("degree", [2, 3, 4])
+def test_polynomial_is_its_taylor_series_and_its_rows(features, degree):
+    polynomial = Polynomial(7, 2, degree)
+    width = math.comb(7 + degree, degree) - 1
+    theta = torch.randn(2 * width + 2, dtype=torch.float64)
+    polynomial.set_theta(theta)
+    torch.testing.assert_close(polynomial.theta(), theta)
+    tuples = [t for d in range(1, degree + 1) for t in itertools.combinations_with_replacement(range(7), d)]
+    assert len(tuples) == width
+    expected = []
+    for b, k in zip(features.tolist(), KINDS.tolist(), strict=True):
+        total = float(theta[2 * width + k])
+        for w, t in zip(theta[width * k : width * (k + 1)].tolist(), tuples, strict=True):
+            repeats = math.prod(math.factorial(t.count(f)) for f in set(t))
+            total += w * math.prod(b[f] for f in t) / repeats
+        expected.append(total)
+    expected = torch.tensor(expected, dtype=torch.float64)
+    torch.testing.assert_close(polynomial(features, KINDS).detach(), expected)
+    torch.testing.assert_close(polynomial.phi(features, KINDS) @ theta, expected)
+
+
+def test_the_weights_of_a_polynomial_are_derivatives_at_zero():
+    polynomial = Polynomial(2, 1, degree=3, bias=False)
+    theta = torch.randn(9, dtype=torch.float64)
+    polynomial.set_theta(theta)
+    zero = torch.zeros(2, dtype=torch.float64, requires_grad=True)
+    slope = torch.autograd.grad(polynomial(zero[None], KINDS[:1]).sum(), zero, create_graph=True)[0]
+    second = torch.stack([torch.autograd.grad(g, zero, create_graph=True)[0] for g in slope])
+    third = torch.autograd.grad(second[0, 1], zero)[0]
+    found = [*slope.tolist(), second[0, 0].item(), second[0, 1].item(), second[1, 1].item(), *third.tolist()]
+    expected = [*theta[:5].tolist(), theta[6].item(), theta[7].item()]  # B_0 B_0 B_1 and B_0 B_1 B_1
+    torch.testing.assert_close(torch.tensor(found), torch.tensor(expected))
+
+
+def test_quadratic_is_the_polynomial_of_degree_two(features):
+    theta = torch.randn(2 * 35 + 2, dtype=torch.float64)
+    one, other = Quadratic(7, 2), Polynomial(7, 2, degree=2)
+    one.set_theta(theta)
+    other.set_theta(theta)
+    assert torch.equal(one(features, KINDS), other(features, KINDS))
+    assert list(one.state_dict()) == list(other.state_dict()) == ["weights", "bias"]
+
+
+@pytest.mark.parametrize("make", [lambda: Linear(7, 1), lambda: Quadratic(7, 1), lambda: Polynomial(7, 1, 4)])
+def test_slopes_of_columns_are_derivatives_of_phi(features, make):
+    regressor = make()
+    slopes = torch.randn(5, 2, 3, 7, dtype=torch.float64)
+    found = regressor.column_slopes(features, slopes)
+    for j, x in itertools.product(range(2), range(3)):
+        expected = torch.func.jvp(regressor.columns, (features,), (slopes[:, j, x],))[1]
+        torch.testing.assert_close(found[:, j, x], expected)
+
+
+@pytest.mark.parametrize(
+    ("degree", "message"),
+    [
+        (1, r"`degree` must be a whole number from 2 up, got 1; for degree 1 take Linear"),
+        (2.5, r"`degree` must be a whole number from 2 up, got 2.5; for degree 1 take Linear"),
+        (4, r"`degree` must leave at most 1000000 weights, got 4598125 for 100 features and degree 4; take fewer"),
+    ],
+)
+def test_a_polynomial_refuses_what_is_no_degree(degree, message):
+    with pytest.raises(ValueError, match=message):
+        Polynomial(100, 1, degree)
