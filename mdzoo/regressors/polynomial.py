@@ -4,8 +4,8 @@ import math
 
 from mdzoo.regressors.monomials import Monomials
 
-MOST = 1_000_000
-"""The most weights of one species: ten times what a fit in closed form can find."""
+MOST = 10_000_000
+"""The most weights of one species: far more than a fit in closed form can find."""
 
 
 class Polynomial(Monomials):

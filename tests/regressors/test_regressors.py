@@ -224,7 +224,7 @@ def test_slopes_of_columns_are_derivatives_of_phi(features, make):
     [
         (1, r"`degree` must be a whole number from 2 up, got 1; for degree 1 take Linear"),
         (2.5, r"`degree` must be a whole number from 2 up, got 2.5; for degree 1 take Linear"),
-        (4, r"`degree` must leave at most 1000000 weights, got 4598125 for 100 features and degree 4; take fewer"),
+        (5, r"`degree` must leave at most 10000000 weights, got 96560645 for 100 features and degree 5; take fewer"),
     ],
 )
 def test_a_polynomial_refuses_what_is_no_degree(degree, message):
