@@ -16,6 +16,7 @@ from mdzoo.graph import Graph, collate
 from mdzoo.potentials import DescriptorPotential, Ensemble, Potential, build
 from mdzoo.regressors import MLP, Linear, Polynomial, Quadratic
 from mdzoo.testing import SKIN
+from tests.molecules import force_field
 from tests.structures import graphs
 
 
@@ -124,6 +125,13 @@ def coulomb(name: str, **options) -> Entry:
     return Entry(table, 2)
 
 
+def molecular(**options) -> Entry:
+    table = {"name": "MolecularMechanics", "atomic_numbers": [14, 42], "force_field": force_field(), "cutoff": 4}
+    reasons = {"extensive": "a cell of two is another topology", "reflection": "phases tell left from right"}
+    reasons |= options.pop("exceptions", {})
+    return Entry({**table, "trainable": True, **options}, 2, reasons)
+
+
 ZOO: dict[str, Entry] = {
     "AtomicEnergies": Entry(ENERGIES, 2),
     "LennardJones": Entry(LJ),
@@ -136,6 +144,8 @@ ZOO: dict[str, Entry] = {
     "CoulombEwald neutral, two species": coulomb("CoulombEwald", accuracy=1e-10, neutral=True)._replace(
         exceptions=GLOBAL
     ),
+    "MolecularMechanics, two species": molecular(onset=3, coulomb="cut"),
+    "MolecularMechanics ewald, two species": molecular(accuracy=1e-10, tail=True, exceptions=GLOBAL),
     "SO3 bessel slides 4": so3("bessel", "slides", 4),
     "SO3 bessel full 4, two species": so3("bessel", "full", 4, n_species=2, K=1),
     "SO3 bessel2 slides 3": so3("bessel2", "slides", 3),

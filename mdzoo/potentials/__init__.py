@@ -26,6 +26,7 @@ from mdzoo.potentials.descriptor_potential import DescriptorPotential
 from mdzoo.potentials.ensemble import Ensemble
 from mdzoo.potentials.force_field import ForceField, Prediction
 from mdzoo.potentials.lennard_jones import LennardJones
+from mdzoo.potentials.molecular_mechanics import MolecularMechanics
 from mdzoo.potentials.registry import build, register
 from mdzoo.potentials.sum_potential import SumPotential
 from mdzoo.potentials.zbl import ZBL
@@ -42,6 +43,7 @@ __all__ = [
     "Ensemble",
     "ForceField",
     "LennardJones",
+    "MolecularMechanics",
     "PairPotential",
     "Potential",
     "Prediction",
@@ -66,6 +68,7 @@ register(
     Ensemble,
     LennardJones,
     MliapSO3,
+    MolecularMechanics,
     Projection,
     SeE3,
     Select,

@@ -1,0 +1,164 @@
+"""AMBER's and CHARMM's force fields: bonded terms of a topology, Lennard-Jones and Coulomb."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mdzoo.graph import Graph
+from mdzoo.potentials.base import Potential
+from mdzoo.potentials.ewald_sum import EwaldSum
+from mdzoo.potentials.lattice_sum import LatticeSum
+from mdzoo.potentials.molecular.cmap import CMAP
+from mdzoo.potentials.molecular.harmonic import HarmonicAngle, HarmonicBond, HarmonicTorsion
+from mdzoo.potentials.molecular.nonbonded import NonBonded
+from mdzoo.potentials.molecular.pairwise import Pairwise
+from mdzoo.potentials.molecular.tail import Tail
+from mdzoo.potentials.molecular.topologies import Topologies
+from mdzoo.potentials.molecular.torsion import PeriodicTorsion
+from mdzoo.potentials.parameters import Bounds, Choices, Ties, Trainable
+from mdzoo.units import coulomb_constant
+
+SUMS = {"ewald": EwaldSum}
+PARAMETERS = {  # of each table of types
+    "bonds": ["bond_k", "bond_length"],
+    "urey_bradley": ["urey_bradley_k", "urey_bradley_length"],
+    "angles": ["angle_k", "angle"],
+    "torsions": ["torsion_k", "torsion_phase"],
+    "impropers": ["improper_k", "improper_angle"],
+    "cmaps": ["cmap"],
+    "atoms": ["sigma", "epsilon"],
+    "nbfix": ["nbfix_sigma", "nbfix_epsilon"],
+    "charges": ["charge"],
+    "pairs": ["lj_scale", "charge_scale", "pair_sigma", "pair_epsilon"],
+}
+
+
+class MolecularMechanics(Potential):
+    """Bonds, angles, Urey-Bradley, torsions, impropers, CMAP, Lennard-Jones and Coulomb of molecules.
+
+    The terms and their equations are those of `mdzoo.potentials.molecular`; Cornell et al., DOI 10.1021/ja00124a002
+    (AMBER), MacKerell et al., DOI 10.1021/jp973084f (CHARMM). A structure has the topology whose elements, in the order
+    of the atoms' `ids`, are its own; several topologies share the types of one force field. Bonded atoms are taken at
+    their nearest images, the rest from the edges; atoms one and two bonds apart do not act on one another, those three
+    bonds apart as their pair of types says.
+
+    Arguments:
+        atomic_numbers: the element table.
+        force_field: tables of types and `topologies`, as `mdzoo.data.parameter_files.molecular` reads them.
+        cutoff: of Lennard-Jones and Coulomb, Angstrom.
+        onset: where the switch of Lennard-Jones begins, Angstrom; without it there is none.
+        coulomb: `cut` ends charges at the cutoff, `ewald` sums those of periodic structures over all images.
+        accuracy: of that sum, see `CoulombEwald`.
+        tail: whether to add what Lennard-Jones lacks for its cutoff in periodic cells, on average.
+        trainable: whether the parameters train, or the names of those that do (see `mdzoo.potentials.parameters`): a
+            parameter belongs to a type and is shared by all its instances.
+        bounds: of the parameters.
+        ties: of the parameters.
+        constants: the set of constants, see `mdzoo.units`.
+    """
+
+    def __init__(
+        self,
+        atomic_numbers: Sequence[int],
+        force_field: Mapping[str, Any],
+        cutoff: float = 10.0,
+        onset: float | None = None,
+        coulomb: str = "ewald",
+        accuracy: float = 1e-6,
+        tail: bool = False,
+        constants: str = "codata",
+        trainable: Trainable = False,
+        bounds: Bounds = None,
+        ties: Ties = None,
+    ) -> None:
+        super().__init__(cutoff, -1, -1)
+        check_tables(force_field)
+        topologies = force_field["topologies"]
+        names = [name for key, names in PARAMETERS.items() if force_field.get(key) for name in names]
+        choices = Choices(names, trainable, bounds, ties)
+        self.topologies = Topologies(topologies, atomic_numbers)
+        self.bonded = nn.ModuleList(bonded_terms(force_field, choices))
+        lattice_sum = lattice_sum_of(coulomb, self.cutoff, accuracy)
+        alpha = 0.0 if lattice_sum is None else lattice_sum.alpha
+        self.onset = self.cutoff if onset is None else float(onset)
+        if not 0.0 < self.onset <= self.cutoff:
+            raise ValueError(
+                f"`onset` must be within (0, cutoff={self.cutoff}], got {self.onset}; begin the switch below the cutoff"
+            )
+        nonbonded = NonBonded(self.cutoff, self.onset, coulomb_constant(constants), alpha)
+        beyond = lattice_sum, Tail(self.cutoff, self.onset) if tail else None
+        pairwise = [Pairwise(force_field, choices, nonbonded, *beyond)] if force_field.get("atoms") else []
+        self.pairwise = nn.ModuleList(pairwise)
+        self.has_charges = len(pairwise) > 0
+
+    def forward(self, graph: Graph) -> Tensor:
+        """Return the energy of each atom, (N,) in eV: of each instance of a term, every atom has an equal share."""
+        return self.energies(graph, False)
+
+    def first_order(self, graph: Graph) -> Tensor:
+        """Return the same with slopes of the pairs by their vectors alone."""
+        return self.energies(graph, True)
+
+    def charges(self, graph: Graph) -> Tensor:
+        """Return the charge of each atom, (N,) in e."""
+        charges = graph.charges
+        for term in self.pairwise:
+            charges = term.charges(graph, self.topologies(graph))
+        return charges
+
+    def energies(self, graph: Graph, first_order: bool) -> Tensor:
+        """Return the energy of each atom, (N,) in eV."""
+        frame = self.topologies(graph)
+        out = torch.zeros_like(graph.positions[:, 0])
+        for term in self.bonded:
+            energies, atoms = term(frame)
+            out = shared(out, energies, atoms)
+        for term in self.pairwise:
+            all_energies, all_atoms = term(graph, frame, first_order)
+            for energies, atoms in zip(all_energies, all_atoms):  # noqa: B905 - TorchScript knows no `strict`
+                out = shared(out, energies, atoms)
+        return out
+
+
+def shared(out: Tensor, energies: Tensor, atoms: Tensor) -> Tensor:
+    """Return the energies of the atoms with those of instances (n,) added, an equal share to each of `atoms` (n, k)."""
+    share = (energies / atoms.shape[1]).to(out.dtype)
+    return out.index_add(0, atoms.reshape(-1), share.unsqueeze(1).expand(atoms.shape).reshape(-1))
+
+
+def lattice_sum_of(coulomb: str, cutoff: float, accuracy: float) -> LatticeSum | None:
+    """Return the sum over images, if there is to be one."""
+    if coulomb not in ("cut", *SUMS):
+        raise ValueError(f"`coulomb` must be one of {['cut', *SUMS]}, got {coulomb!r}; take ewald for periodic cells")
+    return SUMS[coulomb](cutoff, accuracy) if coulomb in SUMS else None
+
+
+def bonded_terms(force_field: Mapping[str, Any], choices: Choices) -> list[nn.Module]:
+    """Return the terms whose tables the force field has."""
+    topologies, terms = force_field["topologies"], []
+    for key, name in (("bonds", "bond"), ("urey_bradley", "urey_bradley")):
+        if force_field.get(key):
+            terms.append(HarmonicBond(force_field[key], topologies, choices, key, name))
+    kinds = {"angles": HarmonicAngle, "torsions": PeriodicTorsion, "impropers": HarmonicTorsion, "cmaps": CMAP}
+    return terms + [kind(force_field[key], topologies, choices) for key, kind in kinds.items() if force_field.get(key)]
+
+
+def check_tables(force_field: Mapping[str, Any]) -> None:
+    """Raise a ValueError unless there are topologies, and a table of types for each kind of row in them."""
+    if not force_field.get("topologies"):
+        raise ValueError(
+            f"`force_field` must hold `topologies`, got {sorted(force_field)}; read them from prmtop, psf or XML files"
+        )
+    known = {*PARAMETERS, "topologies"}
+    if not set(force_field) <= known:
+        raise ValueError(
+            f"`force_field` must hold tables out of {sorted(known)}, got {sorted(force_field)}; drop others"
+        )
+    for topology in force_field["topologies"]:
+        for key in set(PARAMETERS) & set(topology):
+            if topology[key] and not force_field.get(key):
+                raise ValueError(
+                    f"`force_field` must hold parameters for the `{key}` of {topology['title']!r}, got none; add them"
+                )
