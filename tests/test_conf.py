@@ -20,6 +20,7 @@ from tests import tiny_data
 
 FRAMES = {"AtomicEnergies", "SumPotential", "DescriptorPotential", "Ensemble"}  # made by assembly, not chosen
 FILLED = {"atomic_numbers", "n_species", "n_features", "energies"}  # taken from the data and from one another
+LONE = {"topologies": [{"title": "no atoms", "numbers": []}]}  # where a user names the files of molecules
 AXIS_OF = {Potential: "empirical", Descriptor: "descriptor", Regressor: "regressor"}
 
 
@@ -29,7 +30,8 @@ def snake(name: str) -> str:
 
 def member(axis: str, choice: str) -> dict:
     table = plain(OmegaConf.load(conf_dir() / axis / f"{choice}.yaml"))
-    return table[choice] if axis == "empirical" else table
+    table = table[choice] if axis == "empirical" else table
+    return table | {"force_field": LONE} if "force_field" in table else table
 
 
 MEMBER_FILES = [(axis, choice) for axis in AXIS_OF.values() for choice in groups()[axis]]

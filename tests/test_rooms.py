@@ -35,6 +35,7 @@ HOMES = {  # in which rooms a third party may be imported
     "ase": {"data", "active", "evaluate", "export"},
     "hydra": {"cli"},
     "vesin": {"data", "export"},
+    "openmm": {"data"},
     "matplotlib": {"evaluate"},
     "wandb": {"fit"},
 }

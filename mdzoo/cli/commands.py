@@ -18,6 +18,7 @@ from mdzoo.cli.config import compose, plain
 from mdzoo.cli.listing import members, models
 from mdzoo.cli.run_dir import Clock, rank, write_json
 from mdzoo.data import DataModule, read
+from mdzoo.data.parameter_files.molecular import with_sources
 from mdzoo.evaluate.benchmark import benchmark, crystal, supercell, timing_table
 from mdzoo.evaluate.judge import judge, summary
 from mdzoo.evaluate.plots import parity
@@ -65,6 +66,7 @@ def new_model(settings: dict[str, Any], data: DataModule) -> tuple[ForceField, d
         settings["fit"]["start"] = str(mdzoo.find_model(start))
         return started_model(settings, data)  # takes the axes out of the settings
     empirical, descriptor, regressor = (settings.get(axis) for axis in AXES)
+    empirical = {key: with_sources(term) for key, term in (empirical or {}).items()}
     table = assemble(empirical, descriptor, regressor, data.atomic_numbers, data.atomic_energies())
     return ForceField(build(table), data.atomic_numbers), table
 

@@ -62,8 +62,8 @@ class MolecularMechanics(Potential):
     def __init__(
         self,
         atomic_numbers: Sequence[int],
-        force_field: Mapping[str, Any],
-        cutoff: float = 10.0,
+        force_field: Mapping[str, Any] | None,
+        cutoff: float = 9.0,
         onset: float | None = None,
         coulomb: str = "ewald",
         accuracy: float = 1e-6,
@@ -74,7 +74,7 @@ class MolecularMechanics(Potential):
         ties: Ties = None,
     ) -> None:
         super().__init__(cutoff, -1, -1)
-        check_tables(force_field)
+        force_field = check_tables(force_field or {})
         topologies = force_field["topologies"]
         names = [name for key, names in PARAMETERS.items() if force_field.get(key) for name in names]
         choices = Choices(names, trainable, bounds, ties)
@@ -105,7 +105,7 @@ class MolecularMechanics(Potential):
         """Return the charge of each atom, (N,) in e."""
         charges = graph.charges
         for term in self.pairwise:
-            charges = term.charges(graph, self.topologies(graph))
+            charges = term.atoms(graph, self.topologies(graph)).charges
         return charges
 
     def energies(self, graph: Graph, first_order: bool) -> Tensor:
@@ -145,11 +145,11 @@ def bonded_terms(force_field: Mapping[str, Any], choices: Choices) -> list[nn.Mo
     return terms + [kind(force_field[key], topologies, choices) for key, kind in kinds.items() if force_field.get(key)]
 
 
-def check_tables(force_field: Mapping[str, Any]) -> None:
-    """Raise a ValueError unless there are topologies, and a table of types for each kind of row in them."""
+def check_tables(force_field: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the tables; there must be topologies, and a table of types for each kind of row in them."""
     if not force_field.get("topologies"):
         raise ValueError(
-            f"`force_field` must hold `topologies`, got {sorted(force_field)}; read them from prmtop, psf or XML files"
+            f"`force_field` must hold `topologies`, got {sorted(force_field)}; name files, [{{prmtop: ...}}]"
         )
     known = {*PARAMETERS, "topologies"}
     if not set(force_field) <= known:
@@ -162,3 +162,4 @@ def check_tables(force_field: Mapping[str, Any]) -> None:
                 raise ValueError(
                     f"`force_field` must hold parameters for the `{key}` of {topology['title']!r}, got none; add them"
                 )
+    return force_field

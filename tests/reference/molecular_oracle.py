@@ -1,7 +1,7 @@
 """OpenMM as an oracle of molecular force fields: energies term by term and forces, as it gives them.
 
-`python -m tests.reference.molecular_oracle` writes tests/reference/molecular/oracle.json anew: what OpenMM says of three
-systems, and the tables that mdzoo read from it, so that the tests bite where OpenMM is not installed.
+`python -m tests.reference.molecular_oracle` writes tests/reference/molecular/oracle.json anew: what OpenMM says of
+three systems, and the tables that mdzoo read from it, so that the tests bite where OpenMM is not installed.
 """
 
 import json

@@ -1,14 +1,13 @@
-"""AMBER and CHARMM against OpenMM, term by term: stored numbers of its version 8.6.1, and live where it is installed."""
+"""AMBER and CHARMM against OpenMM, term by term: numbers of its version 8.6.1, and live where it is installed."""
 
 import numpy as np
 import pytest
-import torch
 from ase import Atoms
 
 from mdzoo.data.graphs import graph_from_atoms
-from mdzoo.graph import Graph, collate
+from mdzoo.graph import Graph
 from mdzoo.potentials import ForceField, MolecularMechanics, Prediction
-from tests.reference.molecular_oracle import CELL, CUTOFF, KEYS, ONSET, SOURCES, ask_openmm, source, stored, system_of
+from tests.reference.molecular_oracle import CELL, CUTOFF, KEYS, ONSET, SOURCES, stored
 
 ORACLE = stored()
 ELEMENTS = [1, 6, 7, 8, 11, 16, 17]

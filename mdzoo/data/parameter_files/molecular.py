@@ -35,6 +35,14 @@ def read_molecular(sources: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return tables_of([input_of(source) for source in sources])
 
 
+def with_sources(term: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the table of an empirical term; a `force_field` that is a list of sources is read."""
+    table = dict(term)
+    if isinstance(table.get("force_field"), list | tuple):
+        table["force_field"] = read_molecular(table["force_field"])
+    return table
+
+
 def input_of(source: Mapping[str, Any]) -> Input:
     """Return name, elements and OpenMM's system of one source."""
     kinds = [kind for kind, beside in KINDS.items() if set(source) - {"name"} == {kind, *beside}]

@@ -79,8 +79,8 @@ def lennard_jones(entry: Any, particles: list[list[float]], custom: Any) -> Lenn
     kinds = [int(custom.getParticleParameters(i)[0]) for i in range(len(particles))]
     used = sorted(set(kinds))
     table = {(p, q): sigma_epsilon(a[p + size * q] ** POWERS[equation], b[p + size * q]) for p in used for q in used}
-    pairs = itertools.combinations(used, 2)
-    own = {(p, q): table[p, q] for p, q in pairs if not alike(table[p, q], mixed(table[p, p], table[q, q]))}
+    kinds_of_pairs = itertools.combinations(used, 2)
+    own = {(p, q): table[p, q] for p, q in kinds_of_pairs if not alike(table[p, q], mixed(table[p, p], table[q, q]))}
     return LennardJones(kinds, {p: table[p, p] for p in used}, own)
 
 
@@ -103,7 +103,8 @@ def alike(one: Pair, other: Pair) -> bool:
 
 def place_types(symbols: Sequence[str], lj: LennardJones, topology: dict[str, Any], types: dict[str, Types]) -> None:
     """Add the type of each atom, and the pairs of types with their own parameters."""
-    topology["types"], of_kind = [], {}
+    topology["types"] = []
+    of_kind: dict[int, set[int]] = {}
     for symbol, kind in zip(symbols, lj.kinds, strict=True):
         place = types["atoms"].place(symbol, *lj.values[kind], beside=lj.peculiarities(kind))
         topology["types"].append(place)
