@@ -1,13 +1,27 @@
 """AMBER and CHARMM against OpenMM, term by term: numbers of its version 8.6.1, and live where it is installed."""
 
+import json
+
 import numpy as np
 import pytest
 from ase import Atoms
 
 from mdzoo.data.graphs import graph_from_atoms
+from mdzoo.data.parameter_files.molecular import read_molecular
 from mdzoo.graph import Graph
 from mdzoo.potentials import ForceField, MolecularMechanics, Prediction
-from tests.reference.molecular_oracle import CELL, CUTOFF, KEYS, ONSET, SOURCES, stored
+from tests.reference.molecular_oracle import (
+    CELL,
+    CUTOFF,
+    KEYS,
+    ONSET,
+    SOURCES,
+    ask_openmm,
+    atoms_of,
+    source,
+    stored,
+    system_of,
+)
 
 ORACLE = stored()
 ELEMENTS = [1, 6, 7, 8, 11, 16, 17]
@@ -56,3 +70,62 @@ def test_a_molecule_in_a_periodic_cell_has_energies_and_forces_of_openmm(name):
         assert float(found.energy) == pytest.approx(energy, rel=1e-7), kind
     forces = np.array(ORACLE[name]["periodic"]["forces"])
     np.testing.assert_allclose(found.forces.numpy(), forces, rtol=0.0, atol=1e-7 * np.abs(forces).max())
+
+
+@each_case
+def test_tables_and_numbers_are_those_of_openmm_here(name):
+    """The stored numbers again, from the OpenMM that is installed."""
+    pytest.importorskip("openmm", reason="OpenMM is not installed (pip install openmm)")
+    _, positions = atoms_of(name)
+    table = read_molecular([source(name)])
+    assert json.loads(json.dumps(table)) == ORACLE[name]["force_field"]
+    for periodic, cell in (("free", None), ("periodic", CELL)):
+        here = ask_openmm(system_of(name, cell is not None), positions, cell)
+        assert here.energies == pytest.approx(ORACLE[name][periodic]["energies"], rel=1e-7, abs=1e-12)
+        np.testing.assert_allclose(here.forces, ORACLE[name][periodic]["forces"], rtol=0.0, atol=1e-7)
+
+
+@each_case
+def test_the_tail_of_lennard_jones_is_that_of_openmm(name):
+    pytest.importorskip("openmm", reason="OpenMM is not installed (pip install openmm)")
+    _, positions = atoms_of(name)
+    plain, system = (ask_openmm(with_tail(name, tail), positions, CELL).energies["pairs"] for tail in (False, True))
+    table, graph = ORACLE[name]["force_field"], graph_of(name, True, CUTOFF)
+    without, found = (said(table, graph, cutoff=CUTOFF, onset=ONSET, tail=tail).energy for tail in (False, True))
+    assert float(found - without) == pytest.approx(system - plain, rel=1e-5)
+
+
+def with_tail(name: str, tail: bool):
+    system = system_of(name, True)
+    for force in system.getForces():
+        if type(force).__name__ == "NonbondedForce":
+            force.setUseDispersionCorrection(tail)
+        if type(force).__name__ == "CustomNonbondedForce":
+            force.setUseLongRangeCorrection(tail)
+    return system
+
+
+def test_prmtop_and_psf_give_what_openmm_makes_of_them(tmp_path):
+    """Files written by ParmEd from AMBER's alanine dipeptide; in CHARMM's its impropers are harmonic."""
+    app = pytest.importorskip("openmm.app", reason="OpenMM is not installed (pip install openmm)")
+    parmed = pytest.importorskip("parmed", reason="ParmEd is not installed (pip install parmed)")
+    topology, positions = atoms_of("amber")
+    whole = parmed.openmm.load_topology(topology, system_of("amber", False), xyz=positions)
+    whole.save(str(tmp_path / "a.prmtop"))
+    whole.save(str(tmp_path / "a.psf"))
+    parameters = parmed.charmm.CharmmParameterSet.from_structure(whole)
+    parameters.write(par=str(tmp_path / "a.prm"), top=str(tmp_path / "a.rtf"))
+    files = [str(tmp_path / "a.rtf"), str(tmp_path / "a.prm")]
+    flexible = {"nonbondedMethod": app.NoCutoff, "constraints": None, "rigidWater": False}
+    systems = {
+        "prmtop": app.AmberPrmtopFile(str(tmp_path / "a.prmtop")).createSystem(**flexible),
+        "psf": app.CharmmPsfFile(str(tmp_path / "a.psf")).createSystem(app.CharmmParameterSet(*files), **flexible),
+    }
+    sources = {"prmtop": {}, "psf": {"parameters": files}}
+    for kind, system in systems.items():
+        table = read_molecular([{kind: str(tmp_path / f"a.{kind}"), **sources[kind]}])
+        expected = ask_openmm(system, positions)
+        found = said(table, graph_of("amber", False, 40.0), cutoff=40)
+        assert float(found.energy) == pytest.approx(expected.energies["total"], rel=1e-6)
+        largest = np.abs(expected.forces).max()
+        np.testing.assert_allclose(found.forces.numpy(), expected.forces, rtol=0.0, atol=1e-6 * largest)

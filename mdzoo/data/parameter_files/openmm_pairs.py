@@ -109,10 +109,10 @@ def place_types(symbols: Sequence[str], lj: LennardJones, topology: dict[str, An
         place = types["atoms"].place(symbol, *lj.values[kind], beside=lj.peculiarities(kind))
         topology["types"].append(place)
         of_kind.setdefault(kind, set()).add(place)
-    for (p, q), pair in lj.own.items():
-        for one, other in itertools.product(sorted(of_kind[p]), sorted(of_kind[q])):
-            labels = types["atoms"].labels
-            types["nbfix"].place(f"{labels[one]}-{labels[other]}", sorted([one, other]), *pair)
+    labels = types["atoms"].labels
+    own = {(a, b) if a < b else (b, a): lj.own[p, q] for p, q in lj.own for a in of_kind[p] for b in of_kind[q]}
+    for (one, other), pair in sorted(own.items()):
+        types["nbfix"].place(f"{labels[one]}-{labels[other]}", [one, other], *pair)
 
 
 def exceptions(entry: Any, plain: Any, custom: Any) -> dict[tuple[int, int], list[float]]:
