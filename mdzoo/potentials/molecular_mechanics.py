@@ -80,18 +80,19 @@ class MolecularMechanics(Potential):
         choices = Choices(names, trainable, bounds, ties)
         self.topologies = Topologies(topologies, atomic_numbers)
         self.bonded = nn.ModuleList(bonded_terms(force_field, choices))
-        lattice_sum = lattice_sum_of(coulomb, self.cutoff, accuracy)
-        alpha = 0.0 if lattice_sum is None else lattice_sum.alpha
         self.onset = self.cutoff if onset is None else float(onset)
         if not 0.0 < self.onset <= self.cutoff:
             raise ValueError(
                 f"`onset` must be within (0, cutoff={self.cutoff}], got {self.onset}; begin the switch below the cutoff"
             )
-        nonbonded = NonBonded(self.cutoff, self.onset, coulomb_constant(constants), alpha)
-        beyond = lattice_sum, Tail(self.cutoff, self.onset) if tail else None
-        pairwise = [Pairwise(force_field, choices, nonbonded, *beyond)] if force_field.get("atoms") else []
-        self.pairwise = nn.ModuleList(pairwise)
-        self.has_charges = len(pairwise) > 0
+        self.pairwise = nn.ModuleList()
+        if force_field.get("atoms"):
+            lattice_sum = lattice_sum_of(coulomb, self.cutoff, accuracy)
+            alpha = 0.0 if lattice_sum is None else lattice_sum.alpha
+            nonbonded = NonBonded(self.cutoff, self.onset, coulomb_constant(constants), alpha)
+            tail_of = Tail(self.cutoff, self.onset) if tail else None
+            self.pairwise.append(Pairwise(force_field, choices, nonbonded, lattice_sum, tail_of))
+        self.has_charges = len(self.pairwise) > 0
 
     def forward(self, graph: Graph) -> Tensor:
         """Return the energy of each atom, (N,) in eV: of each instance of a term, every atom has an equal share."""
@@ -157,9 +158,9 @@ def check_tables(force_field: Mapping[str, Any]) -> Mapping[str, Any]:
             f"`force_field` must hold tables out of {sorted(known)}, got {sorted(force_field)}; drop others"
         )
     for topology in force_field["topologies"]:
-        for key in set(PARAMETERS) & set(topology):
-            if topology[key] and not force_field.get(key):
+        for key, table in {**{key: key for key in PARAMETERS}, "types": "atoms"}.items():
+            if topology.get(key) and not force_field.get(table):
                 raise ValueError(
-                    f"`force_field` must hold parameters for the `{key}` of {topology['title']!r}, got none; add them"
+                    f"`force_field` must hold parameters of `{key}` in {topology['title']!r}, got no `{table}`; add it"
                 )
     return force_field
