@@ -23,7 +23,7 @@ from torch.export import Dim, export
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from mdzoo.data import graph_from_atoms
-from mdzoo.descriptors.expansion import expand
+from mdzoo.descriptors.expansion import by_atoms, expand
 from mdzoo.export.torchscript import prepare
 from mdzoo.graph import Graph
 from mdzoo.ops import Padding, pad, padding
@@ -65,7 +65,8 @@ def core(potential: DescriptorPotential) -> Step:
         x, y, z = vectors.reshape(-1, 3).t().contiguous().unbind(0)
         r = torch.sqrt(x * x + y * y + z * z)
         layout = Padding(table.shape[0], table.shape[1], r)  # the slots are not used
-        blocks = expand(descriptor.radial(r), descriptor.harmonics(x / r, y / r, z / r), layout)
+        harmonics = by_atoms(descriptor.harmonics(x / r, y / r, z / r), layout)
+        blocks = expand(descriptor.radial(r), harmonics, layout)
         energies = descriptor.contract_with(torch.cat(blocks, 2).flatten(1), theta)
         return energies.detach(), torch.autograd.grad(energies.sum(), vectors)[0]
 

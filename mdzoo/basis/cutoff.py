@@ -1,4 +1,4 @@
-"""How a neighbour leaves: cutoff functions of the reduced distance x = r / cutoff."""
+"""How a neighbour leaves: cutoff functions of the reduced distance x = r / cutoff, and their derivatives by x."""
 
 import math
 
@@ -15,9 +15,20 @@ def polynomial_cutoff(x: Tensor, smoothness: int) -> Tensor:
     return out
 
 
+def polynomial_cutoff_slope(x: Tensor, smoothness: int) -> Tensor:
+    """Return the derivative of `polynomial_cutoff`, `-2 (s + 1) x (1 - x^2)^s`."""
+    out = torch.where(x < 1.0, -2.0 * (smoothness + 1) * x, torch.zeros_like(x))
+    return out * polynomial_cutoff(x, smoothness - 1) if smoothness > 0 else out
+
+
 def cosine_cutoff(x: Tensor) -> Tensor:
     """Return `(cos(pi x) + 1) / 2` below x = 1 and 0 beyond; one continuous derivative at 1."""
     return 0.5 * torch.cos(math.pi * torch.clamp(x, max=1.0)) + 0.5
+
+
+def cosine_cutoff_slope(x: Tensor) -> Tensor:
+    """Return the derivative of `cosine_cutoff`."""
+    return -0.5 * math.pi * torch.sin(math.pi * torch.clamp(x, max=1.0))
 
 
 def tanh_cutoff(x: Tensor) -> Tensor:
@@ -38,6 +49,15 @@ def smoothstep(x: Tensor, smoothness: int) -> Tensor:
     return out
 
 
+def smoothstep_slope(x: Tensor, smoothness: int) -> Tensor:
+    """Return the derivative of `smoothstep`, `(2 n + 1)! / n!^2 (x (1 - x))^n` between 0 and 1 and 0 elsewhere."""
+    inside = torch.where((x > 0.0) & (x < 1.0), torch.ones_like(x), torch.zeros_like(x))
+    out = inside * (math.factorial(2 * smoothness + 1) / math.factorial(smoothness) ** 2)
+    for _ in range(smoothness):
+        out = out * (x * (1.0 - x))
+    return out
+
+
 def exponential_cutoff(x: Tensor) -> Tensor:
     """Return `exp(1 - 1 / sqrt((1 - x^3)^2 + 1e-6))` below x = 1 and 0 beyond; the step at 1 is e^-999, none at all.
 
@@ -45,3 +65,11 @@ def exponential_cutoff(x: Tensor) -> Tensor:
     """
     inside = 1.0 - torch.clamp(x, max=1.0) ** 3
     return torch.exp(1.0 - torch.rsqrt(inside * inside + 1e-6))
+
+
+def exponential_cutoff_slope(x: Tensor) -> Tensor:
+    """Return the derivative of `exponential_cutoff`."""
+    x = torch.clamp(x, max=1.0)
+    inside = 1.0 - x**3
+    inverse = torch.rsqrt(inside * inside + 1e-6)
+    return torch.exp(1.0 - inverse) * inverse**3 * inside * (-3.0 * x * x)

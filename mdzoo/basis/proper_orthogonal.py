@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mdzoo.basis.cutoff import exponential_cutoff
+from mdzoo.basis.cutoff import exponential_cutoff, exponential_cutoff_slope
 
 ALPHAS = (1e-3, 2.0, 4.0)  # stretches of the distance in the Bessel functions
 POINTS = 2000  # of the quadrature
@@ -83,3 +83,28 @@ class ProperOrthogonal(nn.Module):
             envelope = envelope / r
             rows.append(envelope)
         return (self.matrix @ torch.stack(rows)).unsqueeze(0)
+
+    def with_slopes(self, r: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the modes and their derivatives by r, (1, K, E) each."""
+        inside, r = (r < self.rcut).to(r.dtype), torch.clamp(r, max=self.rcut)
+        s = r - self.rin
+        s = torch.where(s.abs() < 1e-6, torch.full_like(s, 1e-6), s)
+        width = self.rcut - self.rin
+        y = s / width
+        envelope, slope = exponential_cutoff(y), exponential_cutoff_slope(y) / width * inside
+        front, step = envelope / s, (slope - envelope / s) / s
+        rows: list[Tensor] = []
+        steps: list[Tensor] = []
+        for alpha in self.stretches:
+            scale = math.pi / math.expm1(-alpha)
+            theta, turn = scale * torch.expm1(-alpha * y), -alpha / width * scale * torch.exp(-alpha * y)
+            for k in range(1, self.bessel_degree + 1):
+                sine = torch.sin(k * theta)
+                rows.append(front * sine)
+                steps.append(step * sine + front * (k * turn) * torch.cos(k * theta))
+        for _ in range(self.inverse_degree):
+            slope = (slope - envelope / r) / r
+            envelope = envelope / r
+            rows.append(envelope)
+            steps.append(slope)
+        return (self.matrix @ torch.stack(rows)).unsqueeze(0), (self.matrix @ torch.stack(steps)).unsqueeze(0)

@@ -15,7 +15,7 @@ from scipy.optimize import brentq
 from scipy.special import spherical_jn, spherical_yn
 from torch import Tensor, nn
 
-from mdzoo.basis.cutoff import polynomial_cutoff
+from mdzoo.basis.cutoff import polynomial_cutoff, polynomial_cutoff_slope
 
 Function = Callable[[np.ndarray], np.ndarray]
 FAMILIES = ("bessel", "bessel2", "chebyshev", "chebyshev_power", "agnesi")
@@ -78,6 +78,14 @@ def chebyshev_rows(u: Tensor, weight: Tensor, degree: int) -> Tensor:
     return torch.stack(rows[: degree + 1])
 
 
+def chebyshev_slopes(u: Tensor, degree: int) -> tuple[Tensor, Tensor]:
+    """Return T_n(u) and their derivatives, `T'_(n+1) = 2 T_n + 2 u T'_n - T'_(n-1)`, n = 0..degree, one row each."""
+    values, slopes = chebyshev_rows(u, torch.ones_like(u), degree), [torch.zeros_like(u), torch.ones_like(u)]
+    for n in range(1, degree):
+        slopes.append(2.0 * values[n] + 2.0 * u * slopes[n] - slopes[n - 1])
+    return values, torch.stack(slopes[: degree + 1])
+
+
 class Radial(nn.Module):
     """Radial functions `g_kl(r) f(r)` with a smooth cutoff f; zero at and beyond the cutoff.
 
@@ -131,6 +139,8 @@ class Radial(nn.Module):
             functions = bessel_functions if family == "bessel" else bessel2_functions
             matrix = torch.as_tensor(series(functions(self.cutoff, int(l_max), self.k_max)).T.copy())
         self.register_buffer("coefficients", matrix, persistent=False)
+        derived = np.pad(chebyshev.chebder(matrix.numpy(), axis=1), ((0, 0), (0, 1)))[:, : matrix.shape[1]]
+        self.register_buffer("derived", torch.as_tensor(derived), persistent=False)
 
     def forward(self, r: Tensor) -> Tensor:
         """Return the functions at the distances r, (blocks, K, E)."""
@@ -145,6 +155,21 @@ class Radial(nn.Module):
             rows = rows * x**-orders
         return rows
 
+    def with_slopes(self, r: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the functions and their derivatives by r, (blocks, K, E) each."""
+        x = torch.clamp(r / self.cutoff, max=1.0)
+        xi = self.transform(x) if self.polynomial else 2.0 * x - 1.0
+        turn = self.transform_slope(x) if self.polynomial else torch.full_like(x, 2.0)
+        rows = chebyshev_rows(xi, torch.ones_like(x), self.coefficients.shape[1] - 1)
+        values = rows if self.polynomial else self.coefficients @ rows
+        envelope, slope = polynomial_cutoff(x, self.smoothness), polynomial_cutoff_slope(x, self.smoothness)
+        steps = (slope * values + envelope * turn * (self.derived @ rows)) / self.cutoff
+        values, steps = (envelope * values).view(self.blocks, -1, len(r)), steps.view(self.blocks, -1, len(r))
+        if self.family == "bessel2":
+            orders = torch.arange(1, self.blocks + 1, device=r.device, dtype=r.dtype).view(-1, 1, 1)
+            values, steps = values * x**-orders, (steps - orders * values / r) * x**-orders
+        return values, steps
+
     def transform(self, x: Tensor) -> Tensor:
         """Return xi(x) in [-1, 1], of the shape of x."""
         if self.family == "agnesi":
@@ -158,3 +183,18 @@ class Radial(nn.Module):
         if self.stretch == 0.0:
             return 2.0 * x - 1.0
         return 1.0 - 2.0 / math.expm1(self.stretch) * torch.expm1(self.stretch * (1.0 - x))
+
+    def transform_slope(self, x: Tensor) -> Tensor:
+        """Return the derivative of xi by x."""
+        if self.family == "agnesi":
+            far = self.cutoff / self.r0
+            end = 1.0 / (1.0 + 10.0 / 13.0 * far**4 / (1.0 + far**2))
+            square = (x * far) ** 2
+            y = 1.0 / (1.0 + 10.0 / 13.0 * square * square / (1.0 + square))
+            by_square = 10.0 / 13.0 * square * (2.0 + square) / (1.0 + square) ** 2
+            return 4.0 / (1.0 - end) * far * far * x * y * y * by_square
+        if self.family == "chebyshev_power":
+            return 2.0 * self.stretch * torch.clamp(1.0 - x, min=1e-9) ** (self.stretch - 1.0)
+        if self.stretch == 0.0:
+            return torch.full_like(x, 2.0)
+        return 2.0 * self.stretch / math.expm1(self.stretch) * torch.exp(self.stretch * (1.0 - x))

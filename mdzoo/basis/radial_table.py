@@ -25,7 +25,7 @@ class RadialTable(nn.Module):
         cutoff: Angstrom.
         tolerance: coefficients below this share of a function's largest value are dropped.
 
-    Shapes: r (E,) and weight (E,) -> (E, blocks, K); the weight must vanish beyond the cutoff.
+    Shapes: r (E,) and weight (E,) -> (blocks, K, E); the weight must vanish beyond the cutoff.
     """
 
     coefficients: Tensor
@@ -39,33 +39,31 @@ class RadialTable(nn.Module):
         self.coarse = -(-len(table) // STRIDE)
         matrix = as_products(table.reshape(len(table), -1), self.coarse)
         self.stride, self.piece = STRIDE, PIECE
-        self.register_buffer("coefficients", torch.as_tensor(matrix), persistent=False)
+        self.register_buffer("coefficients", torch.as_tensor(matrix.T.copy()), persistent=False)
         steps = as_products(2.0 / self.cutoff * chebyshev.chebder(table.reshape(len(table), -1)), self.coarse)
-        self.register_buffer("slopes", torch.as_tensor(steps), persistent=False)
+        self.register_buffer("slopes", torch.as_tensor(steps.T.copy()), persistent=False)
 
     def forward(self, r: Tensor, weight: Tensor) -> Tensor:
-        """Return the functions at the distances r times `weight`, (E, blocks, K)."""
-        return self.sums(r, weight, self.coefficients).view(-1, self.blocks, self.k_max)
+        """Return the functions at the distances r times `weight`, (blocks, K, E)."""
+        return self.sums(r, weight, self.coefficients).view(self.blocks, self.k_max, -1)
 
     def sums(self, r: Tensor, weight: Tensor, matrix: Tensor) -> Tensor:
-        """Return the products times the coefficients in `matrix`, (E, columns)."""
+        """Return the coefficients in `matrix` times the products, (rows, E)."""
         u = 2.0 / self.cutoff * torch.clamp(r, max=self.cutoff) - 1.0
         fine = chebyshev_rows(u, torch.ones_like(u), self.stride)
         coarse = chebyshev_rows(fine[self.stride], weight, self.coarse - 1)
         fine = fine[: self.stride]
         if torch.compiler.is_compiling():  # a number of pieces that depends on the data would break its graph
-            return outer(coarse, fine).t() @ matrix
+            return matrix @ outer(coarse, fine)
         parts: list[Tensor] = []
         for left, right in zip(coarse.split(self.piece, 1), fine.split(self.piece, 1)):  # noqa: B905 - TorchScript
-            parts.append(outer(left, right).t() @ matrix)
-        return torch.cat(parts)
+            parts.append(matrix @ outer(left, right))
+        return torch.cat(parts, 1)
 
-    @torch.jit.unused
     def with_slopes(self, r: Tensor, weight: Tensor, slope: Tensor) -> tuple[Tensor, Tensor]:
         """Return the functions times `weight` and their derivatives by r, for the derivative `slope` of the weight."""
-        both = self.sums(r, torch.ones_like(r), torch.cat([self.coefficients, self.slopes], 1))
-        g, steps = both.view(-1, 2, self.blocks, self.k_max).unbind(1)
-        weight, slope = weight.view(-1, 1, 1), slope.view(-1, 1, 1)
+        both = self.sums(r, torch.ones_like(r), torch.cat([self.coefficients, self.slopes]))
+        g, steps = both.view(2, self.blocks, self.k_max, -1).unbind(0)
         return weight * g, weight * steps + slope * g
 
 

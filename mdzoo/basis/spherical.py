@@ -91,3 +91,12 @@ def gradient_matrix(order: int) -> Tensor:
     gradients = torch.func.vmap(torch.func.jacrev(solid))(points)  # (points, 2l + 1, 3)
     lower = harmonics(*points.t())[(order - 1) ** 2 : order**2].t()
     return torch.linalg.lstsq(lower, gradients.flatten(1)).solution.t().reshape(2 * order + 1, -1)
+
+
+def gradient_table(l_max: int) -> Tensor:
+    """Return the matrices of all l in one: rows Y_lm, columns (a, harmonics up to l_max - 1), ((L + 1)^2, 3 L^2)."""
+    table = torch.zeros((l_max + 1) ** 2, 3, l_max**2, dtype=torch.float64)
+    for order in range(1, l_max + 1):
+        below = slice((order - 1) ** 2, order**2)
+        table[order**2 : (order + 1) ** 2, :, below] = gradient_matrix(order).view(2 * order + 1, 3, -1)
+    return table.flatten(1)

@@ -4,16 +4,12 @@ import math
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor
 
 from mdzoo.basis.radial import Radial
-from mdzoo.basis.spherical import SphericalHarmonics
-from mdzoo.descriptors.expansion import expand, surroundings
 from mdzoo.descriptors.invariant_functions import Limits, functions
 from mdzoo.descriptors.partwise import PartwiseDescriptor
 from mdzoo.descriptors.species_channels import SpeciesChannels
 from mdzoo.descriptors.symmetric_products import SymmetricProducts
-from mdzoo.graph import Graph
 
 
 class ACE(PartwiseDescriptor):
@@ -77,16 +73,9 @@ class ACE(PartwiseDescriptor):
         self.k_max, self.l_max = max(ks), max(order for function in found for _, order in function.factors)
         self.n_channels = (self.l_max + 1) ** 2 * n_channels * self.k_max
         self.radial = Radial(radial, self.cutoff, self.k_max, self.l_max, self.smoothness, stretch, r0)
-        self.harmonics = SphericalHarmonics(self.l_max)
+        self.set_degree(self.l_max)
         self.parts = torch.nn.ModuleList([SymmetricProducts(n_channels, self.k_max, self.l_max, found)])
         self.n_features = len(found)
-
-    def density(self, graph: Graph) -> Tensor:
-        """Return a_iklm, (n, C): for each atom the product (k x neighbours) @ (neighbours x lm), one batch for all."""
-        around = surroundings(graph, 2.0 * self.cutoff)
-        radial = self.channels(self.radial(around.r), graph, around.layout)
-        harmonics = self.harmonics(around.x, around.y, around.z)
-        return torch.cat(expand(radial, harmonics, around.layout), 2).flatten(1)
 
 
 def by_order(name: str, value: float | Sequence[float], body_order: int, least: int) -> list[float]:

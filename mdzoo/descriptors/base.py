@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from mdzoo.descriptors.expansion import Expansion
 from mdzoo.descriptors.slopes import Block, backward, forward_edges, through_density, whole_block
 from mdzoo.graph import Graph
 
@@ -32,6 +33,7 @@ class Descriptor(nn.Module):
     smoothness: int
     has_density: bool
     has_fold: bool
+    has_pull: bool
 
     def __init__(self, cutoff: float, n_species: int) -> None:
         super().__init__()
@@ -50,6 +52,7 @@ class Descriptor(nn.Module):
         self.smoothness = 0
         self.has_density = True
         self.has_fold = False
+        self.has_pull = False
 
     def density(self, graph: Graph) -> Tensor:
         """Return A, (n, C): a sum over the edges of each centre."""
@@ -68,6 +71,18 @@ class Descriptor(nn.Module):
 
         A descriptor that knows them cheaply sets `has_fold`; `DescriptorPotential.first_order` then asks for these.
         """
+        raise NotImplementedError
+
+    def first_order(self, graph: Graph) -> tuple[Tensor, Expansion]:
+        """Return the density, (n, C), and what `pull` needs, for `graph.vectors` without history.
+
+        A descriptor that knows the slopes of its density in reverse sets `has_pull`, and `DescriptorPotential` then
+        asks for these two instead of a backward pass.
+        """
+        raise NotImplementedError
+
+    def pull(self, expansion: Expansion, slopes: Tensor) -> Tensor:
+        """Return `dE/dr_ij` for each edge, (E, 3), of an E with the slopes (n, C) by the density."""
         raise NotImplementedError
 
     def forward(self, graph: Graph) -> Tensor:

@@ -38,24 +38,62 @@ def by_species(radial: Tensor, graph: Graph, layout: Padding, n_species: int) ->
     return (radial.unsqueeze(1) * kind.unsqueeze(1)).flatten(1, 2)
 
 
+class Expansion(NamedTuple):
+    """The functions of each neighbour whose products are summed, with what `pull` needs of them."""
+
+    around: Surroundings
+    radial: Tensor  # (blocks, C, n * J), one block for all l or one for each
+    steps: Tensor  # their derivatives by r
+    harmonics: Tensor  # (n, (L + 1)^2, J)
+
+
+def by_atoms(harmonics: Tensor, layout: Padding) -> Tensor:
+    """Return the harmonics (lm, n * J) atom by atom, (n, lm, J): products over one atom then read near memory."""
+    return harmonics.view(harmonics.shape[0], layout.n, layout.width).transpose(0, 1).contiguous()
+
+
 def expand(radial: Tensor, harmonics: Tensor, layout: Padding) -> list[Tensor]:
     """Return `a_iclm = sum_j g_cl(r_ij) Y_lm(r_ij)`: for each atom the product (c x neighbours) @ (neighbours x lm).
 
     One product where the functions do not depend on l (radial (1, C, n * J); one block (n, C, (L + 1)^2) comes back),
     else one for each l (radial (L + 1, C, n * J); blocks (n, C, 2l + 1)). No array over edges, c and lm is formed.
     """
-    n_blocks, n_channels = radial.shape[0], radial.shape[1]
-    left = radial.view(n_blocks, n_channels, layout.n, layout.width).transpose(1, 2).contiguous()
-    right = harmonics.t().reshape(layout.n, layout.width, harmonics.shape[0])
+    n_blocks = radial.shape[0]
+    left = radial.view(n_blocks, radial.shape[1], layout.n, layout.width).transpose(1, 2)
+    right = harmonics.mT
     if n_blocks == 1:
         return [left[0] @ right]
     widths = [2 * order + 1 for order in range(n_blocks)]
     return [g @ y for g, y in zip(left.unbind(0), right.split(widths, 2))]  # noqa: B905 - TorchScript
 
 
-def expand_rows(radial: Tensor, harmonics: Tensor, layout: Padding) -> list[Tensor]:
-    """Return the same sums, (n, C, 2l + 1) for each l, from radial functions with edges first, (n * J, L + 1, C)."""
-    left = radial.view(layout.n, layout.width, radial.shape[1], radial.shape[2])
-    right = harmonics.t().reshape(layout.n, layout.width, harmonics.shape[0])
-    widths = [2 * order + 1 for order in range(radial.shape[1])]
-    return [g.mT @ y for g, y in zip(left.unbind(2), right.split(widths, 2))]  # noqa: B905 - TorchScript
+def pull(expansion: Expansion, slopes: Tensor, gradients: Tensor) -> Tensor:
+    """Return `dE/dr_ij` for each edge, (E, 3), from the slopes (n, C, lm) of E by the coefficients a_clm.
+
+    With Y_lm as harmonic polynomials, whose gradients are combinations of those of degree l - 1 (`gradients`),
+
+        dE/dr = n sum_clm (dE/da_clm) g'_cl Y_lm + t - n (n . t)
+        t     = 1/r sum_clm (dE/da_clm) g_cl grad(r^l Y_lm) / r^(l-1)
+    """
+    around, y, n_blocks = expansion.around, expansion.harmonics, expansion.radial.shape[0]
+    n, width, n_channels = around.layout.n, around.layout.width, slopes.shape[1]
+    turned = (slopes.reshape(-1, slopes.shape[2]) @ gradients).view(n, n_channels, 3, -1)
+    g = expansion.radial.view(n_blocks, n_channels, n, width).transpose(1, 2)
+    steps = expansion.steps.view(n_blocks, n_channels, n, width).transpose(1, 2)
+    if n_blocks == 1:
+        along = ((slopes @ y) * steps[0]).sum(1)
+        rows = (turned.flatten(1, 2) @ y[:, : turned.shape[3]]).view(n, n_channels, 3, width)
+        across = (rows * g[0].unsqueeze(2)).sum(1)
+    else:
+        widths = [2 * order + 1 for order in range(n_blocks)]
+        along, across = torch.zeros_like(y[:, 0]), torch.zeros_like(y[:, :1]).repeat(1, 3, 1)
+        blocks, ys, below = slopes.split(widths, 2), y.split(widths, 1), turned.split(widths[:-1], 3)
+        for order in range(n_blocks):
+            along = along + ((blocks[order] @ ys[order]) * steps[order]).sum(1)
+            if order > 0:
+                rows = below[order - 1].flatten(2).mT @ g[order]
+                across = across + (rows.view(n, 3, -1, width) * ys[order - 1].unsqueeze(1)).sum(2)
+    unit = torch.stack([around.x, around.y, around.z])
+    turn = across.transpose(0, 1).reshape(3, -1) / around.r
+    out = turn + unit * (along.flatten() - (unit * turn).sum(0))
+    return out.index_select(1, around.layout.slots).t()

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from mdzoo.basis.hypersphere import turning_rows
-from mdzoo.basis.radial import chebyshev_rows
+from mdzoo.basis.radial import chebyshev_slopes
 
 CHUNK = 16384
 """Edges in one pass."""
@@ -82,11 +82,3 @@ def axial_slopes(c: Tensor, z: Tensor, degree: int) -> tuple[Tensor, Tensor, Ten
     pairs = [(p, n - p) for n in range(degree + 1) for p in range(n + 1)]
     left, right = (torch.tensor(k, device=c.device) for k in zip(*pairs, strict=True))
     return of_c[left] * of_z[right], d_c[left] * of_z[right], of_c[left] * d_z[right]
-
-
-def chebyshev_slopes(u: Tensor, degree: int) -> tuple[Tensor, Tensor]:
-    """Return T_n(u) and their derivatives, `T'_(n+1) = 2 T_n + 2 u T'_n - T'_(n-1)`, n = 0..degree, one row each."""
-    values, slopes = chebyshev_rows(u, torch.ones_like(u), degree), [torch.zeros_like(u), torch.ones_like(u)]
-    for n in range(1, degree):
-        slopes.append(2.0 * values[n] + 2.0 * u * slopes[n] - slopes[n - 1])
-    return values, torch.stack(slopes[: degree + 1])

@@ -6,10 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from mdzoo.basis.contraction import contractions
-from mdzoo.basis.radial import chebyshev_rows
-from mdzoo.basis.spherical import SphericalHarmonics
-from mdzoo.descriptors.base import Descriptor
-from mdzoo.descriptors.expansion import surroundings
+from mdzoo.basis.radial import chebyshev_rows, chebyshev_slopes
+from mdzoo.descriptors.expanded import ExpandedDescriptor
 from mdzoo.descriptors.moment_products import Scalars, ranks
 from mdzoo.graph import Graph
 from mdzoo.ops import Padding, pad
@@ -18,7 +16,7 @@ CHUNK = 256
 """Atoms whose products are in flight together: some thousand rows of them fit a cache."""
 
 
-class MTP(Descriptor):
+class MTP(ExpandedDescriptor):
     r"""Contractions of moment tensors to scalars (Shapeev, DOI 10.1137/15M1054183).
 
     With unit vectors u_ij and the nu-fold tensor product,
@@ -69,8 +67,9 @@ class MTP(Descriptor):
         self.min_dist, self.scaling = float(min_dist), float(scaling)
         self.smoothness, self.has_fold, self.chunk = 1, True, CHUNK
         self.ranks = ranks(contractions(self.level, self.max_factors))
-        self.harmonics = SphericalHarmonics(self.ranks[0])
+        self.set_degree(self.ranks[0])
         size = (self.ranks[0] + 1) ** 2
+        self.n_sums = len(self.ranks) * size
         columns = [mu * size + lm for mu, top in enumerate(self.ranks) for lm in range((top + 1) ** 2)]
         self.register_buffer("columns", torch.tensor(columns), persistent=False)
         self.scalars = Scalars(self.level, self.max_factors)
@@ -79,29 +78,52 @@ class MTP(Descriptor):
         start = first_coefficients(self.n_species, len(self.ranks), self.radial_size)
         self.radial_coefficients = nn.Parameter(start, requires_grad=bool(trainable))
 
-    def density(self, graph: Graph) -> Tensor:
-        """Return `sum_j f_mu(r_ij) Y_lm(u_ij)`, (n, C), for each atom (lm x neighbours) @ (neighbours x mu)."""
-        around = surroundings(graph, 2.0 * self.cutoff)
-        n, width = around.layout.n, around.layout.width
-        f = self.radial(around.r, graph, around.layout).view(-1, n, width)
-        harmonics = self.harmonics(around.x, around.y, around.z).view(-1, n, width)
-        moments = harmonics.transpose(0, 1) @ f.permute(1, 2, 0)
-        return moments.transpose(1, 2).flatten(1).index_select(1, self.columns)
+    def collected(self, blocks: list[Tensor], graph: Graph) -> Tensor:
+        """Return `sum_j f_mu(r_ij) Y_lm(u_ij)`, (n, C), of those l that a mu uses."""
+        return blocks[0].flatten(1).index_select(1, self.columns)
 
-    def radial(self, r: Tensor, graph: Graph, layout: Padding) -> Tensor:
-        """Return f_mu at the places of the table, (mu, n * J)."""
-        r = torch.clamp(r, max=self.cutoff)
-        xi = (2.0 * r - (self.min_dist + self.cutoff)) / (self.cutoff - self.min_dist)
+    def by_coefficients(self, slopes: Tensor) -> Tensor:
+        """Return the slopes by all coefficients, (n, mu, lm), zero by those that are not used."""
+        every = torch.zeros([slopes.shape[0], self.n_sums], dtype=slopes.dtype, device=slopes.device)
+        return every.index_copy(1, self.columns, slopes).view(slopes.shape[0], -1, self.gradients.shape[0])
+
+    def functions(self, r: Tensor, graph: Graph, layout: Padding) -> Tensor:
+        """Return f_mu at the places of the table, (1, mu, n * J)."""
+        xi, r = self.reduced(r)
         basis = chebyshev_rows(xi, self.scaling * (self.cutoff - r) ** 2, self.radial_size - 1)
+        return self.mixed([basis], graph, layout)[0]
+
+    def functions_with_slopes(self, r: Tensor, graph: Graph, layout: Padding) -> tuple[Tensor, Tensor]:
+        """Return f_mu and their derivatives by r, (1, mu, n * J) each."""
+        xi, r = self.reduced(r)
+        values, slopes = chebyshev_slopes(xi, self.radial_size - 1)
+        slopes = slopes * (2.0 / (self.cutoff - self.min_dist))
+        near = self.cutoff - r
+        rows = [self.scaling * near * near * values, self.scaling * near * (near * slopes - 2.0 * values)]
+        found = self.mixed(rows, graph, layout)
+        return found[0], found[1]
+
+    def reduced(self, r: Tensor) -> tuple[Tensor, Tensor]:
+        """Return xi and r, at most the cutoff."""
+        r = torch.clamp(r, max=self.cutoff)
+        return (2.0 * r - (self.min_dist + self.cutoff)) / (self.cutoff - self.min_dist), r
+
+    def mixed(self, rows: list[Tensor], graph: Graph, layout: Padding) -> list[Tensor]:
+        """Return the sums (1, mu, n * J) of each of some rows (beta, n * J), by the coefficients of the species."""
         coefficients = self.radial_coefficients.flatten(0, 1)
         if self.n_species == 1:
-            return coefficients[0] @ basis
+            return [(coefficients[0] @ basis).unsqueeze(0) for basis in rows]
         kinds = graph.species[graph.centers] * self.n_species + graph.species[graph.neighbors]
         kinds = pad(kinds, layout, torch.zeros_like(layout.slots[0]))
         order = torch.argsort(kinds)
+        back = torch.argsort(order)
         counts: list[int] = torch.bincount(kinds, minlength=coefficients.shape[0]).tolist()
-        sorted_rows = [c @ b for c, b in zip(coefficients, basis.index_select(1, order).split(counts, 1))]  # noqa: B905
-        return torch.cat(sorted_rows, 1).index_select(1, torch.argsort(order))
+        out: list[Tensor] = []
+        for basis in rows:
+            parts = basis.index_select(1, order).split(counts, 1)
+            sorted_rows = [c @ b for c, b in zip(coefficients, parts)]  # noqa: B905 - TorchScript
+            out.append(torch.cat(sorted_rows, 1).index_select(1, back).unsqueeze(0))
+        return out
 
     def contract(self, density: Tensor) -> Tensor:
         """Return the features, (n, F), of the density (n, C)."""

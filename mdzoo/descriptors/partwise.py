@@ -5,18 +5,34 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from mdzoo.descriptors.base import Descriptor
+from mdzoo.basis.radial import Radial
+from mdzoo.descriptors.expanded import ExpandedDescriptor
 from mdzoo.descriptors.slopes import Block, part_block
+from mdzoo.descriptors.species_channels import SpeciesChannels
+from mdzoo.graph import Graph
+from mdzoo.ops import Padding
 
 
-class PartwiseDescriptor(Descriptor):
+class PartwiseDescriptor(ExpandedDescriptor):
     """The base of those that set `parts`, modules with `forward -> (n, F)`, `fold -> (n,)`, `n_features` and `labels`.
 
-    A member gives the density; parts follow one another in the features.
+    Parts follow one another in the features. The radial functions are those of the modules `radial` and `channels` (of
+    species), where a member does not say otherwise.
     """
 
     if TYPE_CHECKING:  # TorchScript would read an annotation as an attribute that is no module
         parts: torch.nn.ModuleList
+        radial: Radial
+        channels: SpeciesChannels
+
+    def functions(self, r: Tensor, graph: Graph, layout: Padding) -> Tensor:
+        """Return the radial functions of the neighbours, (blocks, C, n * J)."""
+        return self.channels(self.radial(r), graph, layout)
+
+    def functions_with_slopes(self, r: Tensor, graph: Graph, layout: Padding) -> tuple[Tensor, Tensor]:
+        """Return the radial functions of the neighbours and their derivatives by r, (blocks, C, n * J) each."""
+        values, steps = self.radial.with_slopes(r)
+        return self.channels(values, graph, layout), self.channels(steps, graph, layout)
 
     def contract(self, density: Tensor) -> Tensor:
         """Return the features, (n, F), of the density (n, C)."""

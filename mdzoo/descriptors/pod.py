@@ -1,17 +1,18 @@
 """Proper orthogonal descriptors of body orders 2 to 7."""
 
+import math
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 from mdzoo.basis.proper_orthogonal import ProperOrthogonal
-from mdzoo.basis.spherical import SphericalHarmonics
-from mdzoo.descriptors.expansion import by_species, expand, surroundings
+from mdzoo.descriptors.expansion import by_species
 from mdzoo.descriptors.partwise import PartwiseDescriptor
 from mdzoo.descriptors.pod_four_body import FourBody
 from mdzoo.descriptors.pod_products import Cross, ThreeBody, TwoBody
 from mdzoo.graph import Graph
+from mdzoo.ops import Padding
 
 
 class POD(PartwiseDescriptor):
@@ -71,21 +72,37 @@ class POD(PartwiseDescriptor):
         self.smoothness = 3
         self.k_two, self.k_many = ks[0], ks[1]
         self.radial = ProperOrthogonal(max(ks[0], ks[1]), rin, self.cutoff, bessel_degree, inverse_degree)
-        self.harmonics = SphericalHarmonics(ps[0])
+        self.unit = math.sqrt(4.0 * math.pi)  # 1 / Y_00
+        self.set_degree(ps[0])
         self.n_channels = self.n_species * (ks[0] + ks[1] * (ps[0] + 1) ** 2)
         self.parts = torch.nn.ModuleList(parts_of(self.n_species, ks, ps))
         self.n_features = sum(part.n_features for part in self.parts)
 
-    def density(self, graph: Graph) -> Tensor:
+    def functions(self, r: Tensor, graph: Graph, layout: Padding) -> Tensor:
+        """Return the radial functions of order 2, then those of the others, (1, c, n * J)."""
+        return self.both(self.radial(r), graph, layout)
+
+    def functions_with_slopes(self, r: Tensor, graph: Graph, layout: Padding) -> tuple[Tensor, Tensor]:
+        """Return the same and their derivatives by r."""
+        values, steps = self.radial.with_slopes(r)
+        return self.both(values, graph, layout), self.both(steps, graph, layout)
+
+    def both(self, radial: Tensor, graph: Graph, layout: Padding) -> Tensor:
+        """Return the functions (1, K, n * J) of order 2, then of the others, for each species, (1, c, n * J)."""
+        two = by_species(radial[:, : self.k_two], graph, layout, self.n_species)
+        return torch.cat([two, by_species(radial[:, : self.k_many], graph, layout, self.n_species)], 1)
+
+    def collected(self, blocks: list[Tensor], graph: Graph) -> Tensor:
         """Return the sums of the radial functions, then a_klm, (n, C)."""
-        around = surroundings(graph, 2.0 * self.cutoff)
-        n, width = around.layout.n, around.layout.width
-        radial = self.radial(around.r)
-        two = by_species(radial[:, : self.k_two], graph, around.layout, self.n_species)
-        many = by_species(radial[:, : self.k_many], graph, around.layout, self.n_species)
-        sums = two.view(-1, n, width).sum(2).t()
-        harmonics = self.harmonics(around.x, around.y, around.z)
-        return torch.cat([sums, expand(many, harmonics, around.layout)[0].flatten(1)], 1)
+        two, many = blocks[0].split([self.n_species * self.k_two, self.n_species * self.k_many], 1)
+        return torch.cat([two[:, :, 0] * self.unit, many.flatten(1)], 1)
+
+    def by_coefficients(self, slopes: Tensor) -> Tensor:
+        """Return the slopes by the coefficients a_clm, those of order 2 first, (n, c, lm)."""
+        lm = self.gradients.shape[0]
+        two, many = slopes.split([self.n_species * self.k_two, self.n_species * self.k_many * lm], 1)
+        padded = torch.nn.functional.pad((two * self.unit).unsqueeze(2), [0, lm - 1])
+        return torch.cat([padded, many.view(slopes.shape[0], -1, lm)], 1)
 
 
 def parts_of(n_species: int, ks: list[int], ps: list[int]) -> list[torch.nn.Module]:

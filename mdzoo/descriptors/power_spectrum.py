@@ -47,14 +47,40 @@ class PowerSpectrum(nn.Module):
         features = self.products(density).index_select(1, self.kept) * self.scales
         return features / norm(features.square().sum(1)).unsqueeze(1) if self.normalise else features
 
-    def fold(self, density: Tensor, theta: Tensor) -> Tensor:
+    def with_weights(self, density: Tensor, theta: Tensor) -> Tensor:
         """Return the features times theta (F,), (n,); the features are never formed."""
         products = self.products(density)
-        nothing = torch.zeros([self.size], dtype=theta.dtype, device=theta.device)
-        out = products @ nothing.index_copy(0, self.kept, theta * self.scales)
-        if not self.normalise:
-            return out
-        return out / norm(products.square() @ nothing.index_copy(0, self.kept, self.scales.square()))
+        out = products @ self.placed(theta * self.scales)
+        return out / norm(products.square() @ self.placed(self.scales.square())) if self.normalise else out
+
+    def fold(self, density: Tensor, theta: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the features times theta (1, F) or (n, F), (n,), and their slopes by the density, (n, C * lm)."""
+        products, weights = self.products(density), self.placed(theta * self.scales)
+        energies = (products * weights).sum(1)
+        if self.normalise:
+            squares = self.placed(self.scales.square())
+            size = norm(products.square() @ squares)
+            energies = energies / size
+            weights = weights / size.unsqueeze(1) - (energies / size.square()).unsqueeze(1) * squares * products
+        weights = weights.view(weights.shape[0], len(self.widths), self.n_channels, -1)
+        a = density.view(-1, self.n_channels, self.lm)
+        b = self.second(a)
+        parts: list[Tensor] = []
+        for order, (left, right) in enumerate(zip(a.split(self.widths, 2), b.split(self.widths, 2))):  # noqa: B905
+            other = weights[:, order].mT @ left
+            other = other if self.summed == 1 else other.repeat(1, self.summed, 1)
+            parts.append(weights[:, order] @ right + other)
+        return energies, torch.cat(parts, 2).flatten(1)
+
+    def placed(self, theta: Tensor) -> Tensor:
+        """Return numbers of the features (..., F) at their places among the products, (..., (L + 1) * C * C')."""
+        shape = list(theta.shape[:-1])
+        nothing = torch.zeros(shape + [self.size], dtype=theta.dtype, device=theta.device)
+        return nothing.index_copy(-1, self.kept, theta)
+
+    def second(self, a: Tensor) -> Tensor:
+        """Return b, (n, C', lm), of a (n, C, lm)."""
+        return a if self.summed == 1 else a.view(a.shape[0], self.summed, -1, self.lm).sum(1)
 
     def mirrored(self) -> Tensor:
         """Return where the features stand among the products with c and c' changed, (F,)."""
@@ -65,8 +91,8 @@ class PowerSpectrum(nn.Module):
     def products(self, density: Tensor) -> Tensor:
         """Return `sum_m a_clm b_c'lm` for all l, c and c', (n, (L + 1) * C * C')."""
         a = density.view(-1, self.n_channels, self.lm)
-        b = a if self.summed == 1 else a.view(a.shape[0], self.summed, -1, self.lm).sum(1)
         parts: list[Tensor] = []
+        b = self.second(a)
         for left, right in zip(a.split(self.widths, 2), b.split(self.widths, 2)):  # noqa: B905 - TorchScript
             parts.append((left @ right.mT).flatten(1))
         return torch.cat(parts, 1)

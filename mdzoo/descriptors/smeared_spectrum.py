@@ -5,14 +5,15 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from mdzoo.descriptors.base import Descriptor
+from mdzoo.descriptors.expanded import ExpandedDescriptor
 from mdzoo.descriptors.power_spectrum import PowerSpectrum
 from mdzoo.descriptors.smeared_density import SmearedDensity
 from mdzoo.descriptors.spectrum_slopes import spectrum_slopes
 from mdzoo.graph import Graph
+from mdzoo.ops import Padding
 
 
-class SmearedSpectrum(Descriptor):
+class SmearedSpectrum(ExpandedDescriptor):
     """The base of those that set `expansion` (`SmearedDensity`) and `spectrum` (`PowerSpectrum`) and give labels.
 
     `constants` are features that never change, behind those of the spectrum.
@@ -28,12 +29,21 @@ class SmearedSpectrum(Descriptor):
 
     def set_parts(self, expansion: SmearedDensity, spectrum: PowerSpectrum) -> None:
         """Take the parts and their sizes."""
-        self.expansion, self.spectrum = expansion, spectrum
+        self.expansion, self.spectrum, self.has_fold = expansion, spectrum, True
+        self.set_degree(expansion.radial.blocks - 1)
         self.n_channels, self.n_features = expansion.n_channels, spectrum.n_features + len(self.constants)
 
-    def density(self, graph: Graph) -> Tensor:
-        """Return c_nlm, (n, C), of each density."""
-        return self.expansion(graph)
+    def functions(self, r: Tensor, graph: Graph, layout: Padding) -> Tensor:
+        """Return the radial functions in each density, (L + 1, C, n * J)."""
+        return self.expansion(r, graph, layout)
+
+    def functions_with_slopes(self, r: Tensor, graph: Graph, layout: Padding) -> tuple[Tensor, Tensor]:
+        """Return the same and their derivatives by r."""
+        return self.expansion.with_slopes(r, graph, layout)
+
+    def collected(self, blocks: list[Tensor], graph: Graph) -> Tensor:
+        """Return c_nlm, (n, C), of each density: of the neighbours, and of the central atoms."""
+        return self.expansion.with_centres(blocks, graph.species)
 
     def contract(self, density: Tensor) -> Tensor:
         """Return the features, (n, F), of the density (n, C)."""
@@ -45,13 +55,20 @@ class SmearedSpectrum(Descriptor):
     def contract_with(self, density: Tensor, theta: Tensor) -> Tensor:
         """Return `B(A) @ theta`, (n,), without the features."""
         own, rest = theta.split([self.spectrum.n_features, self.constants.numel()])
-        return self.spectrum.fold(density, own) + rest @ self.constants
+        return self.spectrum.with_weights(density, own) + rest @ self.constants
+
+    def fold(self, density: Tensor, theta: Tensor) -> tuple[Tensor, Tensor]:
+        """Return `B(A) @ theta`, (n,), and its slopes by A, (n, C), for weights (1, F) or (n, F), without a graph."""
+        own, rest = theta.split([self.spectrum.n_features, self.constants.numel()], 1)
+        with torch.no_grad():
+            energies, slopes = self.spectrum.fold(density, own)
+        return energies + rest @ self.constants, slopes
 
     @torch.jit.unused
     @torch.no_grad()
     def slopes(self, graph: Graph) -> tuple[Tensor, Tensor]:
         """Return the features, (n, F), and dB_i/dr_ij, (n, J, 3, F), in the table of `mdzoo.ops.padding`."""
-        features, slopes = spectrum_slopes(self.expansion, self.spectrum, graph, len(self.constants))
+        features, slopes = spectrum_slopes(self, self.spectrum, graph, len(self.constants))
         return torch.cat([features, self.constants.expand(features.shape[0], -1)], 1), slopes.permute(0, 3, 2, 1)
 
     def empty(self, like: Tensor) -> Tensor:

@@ -3,15 +3,11 @@
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor
 
 from mdzoo.basis.radial import Radial
-from mdzoo.basis.spherical import SphericalHarmonics
-from mdzoo.descriptors.expansion import expand, surroundings
 from mdzoo.descriptors.invariants import Bispectrum, FiveBody, Power
 from mdzoo.descriptors.partwise import PartwiseDescriptor
 from mdzoo.descriptors.species_channels import SpeciesChannels
-from mdzoo.graph import Graph
 
 PAIRINGS = ("slides", "full")
 
@@ -68,7 +64,7 @@ class SO3(PartwiseDescriptor):
         n_channels = self.channels.n_channels
         self.n_channels = (self.l_max + 1) ** 2 * n_channels * self.k_max
         self.radial = Radial(radial, self.cutoff, self.k_max, self.l_max, self.smoothness, stretch)
-        self.harmonics = SphericalHarmonics(self.l_max)
+        self.set_degree(self.l_max)
         self.parts = torch.nn.ModuleList([Power(n_channels, self.k_max, self.l_max, ks[0], ls[0])])
         if body_order > 3:
             full = pairing == "full"
@@ -76,13 +72,6 @@ class SO3(PartwiseDescriptor):
         if body_order > 4:
             self.parts.append(FiveBody(n_channels, self.k_max, self.l_max, ks[2], ls[2]))
         self.n_features = sum(part.n_features for part in self.parts)
-
-    def density(self, graph: Graph) -> Tensor:
-        """Return a_iklm, (n, C): for each atom the product (k x neighbours) @ (neighbours x lm), one batch for all."""
-        around = surroundings(graph, 2.0 * self.cutoff)
-        radial = self.channels(self.radial(around.r), graph, around.layout)
-        harmonics = self.harmonics(around.x, around.y, around.z)
-        return torch.cat(expand(radial, harmonics, around.layout), 2).flatten(1)
 
 
 def sizes(name: str, value: int | Sequence[int], body_order: int, least: int) -> list[int]:

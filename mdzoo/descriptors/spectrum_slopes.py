@@ -16,9 +16,8 @@ import torch
 from torch import Tensor
 
 from mdzoo.basis.spherical import gradient_matrix
-from mdzoo.descriptors.expansion import expand_rows, surroundings
+from mdzoo.descriptors.expanded import ExpandedDescriptor
 from mdzoo.descriptors.power_spectrum import PowerSpectrum, norm
-from mdzoo.descriptors.smeared_density import SmearedDensity
 from mdzoo.graph import Graph, block, edge_starts
 
 EDGES = 16384
@@ -28,7 +27,7 @@ NUMBERS = 1 << 18
 
 
 def spectrum_slopes(
-    expansion: SmearedDensity, spectrum: PowerSpectrum, graph: Graph, constants: int = 0
+    descriptor: ExpandedDescriptor, spectrum: PowerSpectrum, graph: Graph, constants: int = 0
 ) -> tuple[Tensor, Tensor]:
     """Return the features, (n, F), and their slopes dB_i/dr_ij in the table of neighbours, (n, F, 3, J); no graph kept.
 
@@ -38,7 +37,7 @@ def spectrum_slopes(
     n = 0 if graph.centers.numel() == 0 else int(graph.centers[-1]) + 1
     starts = edge_starts(graph.centers, n)
     width = int((starts[1:] - starts[:-1]).max()) if n else 0
-    features = spectrum(expansion.isolated(graph.vectors)).index_select(0, graph.species[:n])
+    features = spectrum(descriptor.empty(graph.vectors)).index_select(0, graph.species[:n])
     slopes = fresh((n, spectrum.n_features + constants, 3, width), graph.vectors)
     slopes[:, spectrum.n_features :] = 0.0
     size, firsts = max(1, EDGES // max(1, width)), starts.tolist()
@@ -46,7 +45,7 @@ def spectrum_slopes(
         for first in range(0, n, size):
             last = min(first + size, n)
             here = block(graph, first, last, firsts[first], firsts[last])
-            fill(features[first:last], slopes[first:last, : spectrum.n_features], expansion, spectrum, here)
+            fill(features[first:last], slopes[first:last, : spectrum.n_features], descriptor, spectrum, here)
     return features, slopes
 
 
@@ -57,21 +56,20 @@ def fresh(shape: tuple[int, ...], like: Tensor) -> Tensor:
     return torch.from_numpy(np.empty(shape, dtype=str(like.dtype).removeprefix("torch.")))
 
 
-def fill(features: Tensor, slopes: Tensor, expansion: SmearedDensity, spectrum: PowerSpectrum, graph: Graph) -> None:
+def fill(
+    features: Tensor, slopes: Tensor, descriptor: ExpandedDescriptor, spectrum: PowerSpectrum, graph: Graph
+) -> None:
     """Write the features, (n, F), and slopes, (n, F, 3, J), of the atoms of a block; some may have no edges."""
-    around = surroundings(graph, 2.0 * expansion.cutoff)
+    density, (around, g, steps, y) = descriptor.first_order(graph)
     n, width = around.layout.n, around.layout.width
     slopes[n:] = 0.0
     slopes[..., width:] = 0.0
-    g, steps = expansion.radial_slopes(graph, around)
-    y = expansion.harmonics(around.x, around.y, around.z)
-    density = expansion.joined(expand_rows(g, y, around.layout), graph.species)
     features[:n] = spectrum(density)
-    turns = g / around.r.view(-1, 1, 1)
-    steps = steps - torch.arange(g.shape[1], device=g.device, dtype=g.dtype).view(1, -1, 1) * turns
-    tables = [part.view(n, width, g.shape[1], -1).permute(0, 2, 3, 1).contiguous() for part in (steps, turns)]
+    turns = g / around.r
+    steps = steps - torch.arange(g.shape[0], device=g.device, dtype=g.dtype).view(-1, 1, 1) * turns
+    tables = [part.view(g.shape[0], -1, n, width).permute(2, 0, 1, 3).contiguous() for part in (steps, turns)]
     units = torch.stack([around.x, around.y, around.z]).view(3, n, width).transpose(0, 1).unsqueeze(1).contiguous()
-    a, y = density.view(n, -1, expansion.lm), y.view(-1, n, width).transpose(0, 1)
+    a = density.view(n, -1, y.shape[1])
     factors = [[*tables, *sums(summed(a, 1, spectrum.summed), y, units)]]
     if spectrum.summed > 1:
         factors.append([*[summed(part, 2, spectrum.summed) for part in tables], *sums(a, y, units)])

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from mdzoo.descriptors.base import Descriptor
-from mdzoo.graph import Graph
+from mdzoo.graph import Graph, with_leaves
 from mdzoo.potentials.base import Potential
 from mdzoo.regressors.base import Regressor
 from mdzoo.regressors.linear import Linear
@@ -21,7 +21,7 @@ class DescriptorPotential(Potential):
         regressor: which energy these numbers mean; its sizes must be those of the descriptor.
     """
 
-    __constants__ = ["folds", "explicit"]
+    __constants__ = ["folds", "explicit", "pulls"]
 
     def __init__(self, descriptor: Descriptor, regressor: Regressor) -> None:
         super().__init__(descriptor.cutoff, 1, descriptor.smoothness)
@@ -40,6 +40,7 @@ class DescriptorPotential(Potential):
         self.regressor = regressor
         self.folds = isinstance(regressor, Linear) and descriptor.has_density
         self.explicit = descriptor.has_fold
+        self.pulls = descriptor.has_pull
 
     def forward(self, graph: Graph) -> Tensor:
         """Return the energy of each atom, (N,) in eV; atoms behind the last centre have an empty neighbourhood."""
@@ -50,15 +51,30 @@ class DescriptorPotential(Potential):
 
     def first_order(self, graph: Graph) -> Tensor:
         """Return the same energies; where the descriptor knows slopes by its density, with these alone behind them."""
-        if not self.explicit or graph.centers.numel() == 0:
+        if graph.centers.numel() == 0:
+            return self.forward(graph)
+        if self.pulls:
+            return self.pulled(graph)
+        if not self.explicit:
             return self.forward(graph)
         density = self.descriptor.density(graph)
         energies, slopes = self.slopes(density.detach(), graph.species[: density.shape[0]])
         change = (density * slopes).sum(1)
         return self.completed(energies + (change - change.detach()), graph)
 
+    def pulled(self, graph: Graph) -> Tensor:
+        """Return the energies with their slopes by the vectors alone behind them, both without a backward pass."""
+        bare = with_leaves(graph, graph.vectors.detach(), graph.positions, graph.cell)
+        density, expansion = self.descriptor.first_order(bare)
+        energies, slopes = self.slopes(density, graph.species[: density.shape[0]])
+        change = (graph.vectors * self.descriptor.pull(expansion, slopes)).sum()
+        energies = self.completed(energies, graph)
+        return energies + torch.nn.functional.pad((change - change.detach()).view(1), [0, energies.shape[0] - 1])
+
     def slopes(self, density: Tensor, species: Tensor) -> tuple[Tensor, Tensor]:
         """Return the energies (n,) and their slopes by the density, (n, C), without a graph behind them."""
+        if not self.explicit:
+            return self.differentiated(density.detach().requires_grad_(), species)
         if self.folds:
             weights = self.regressor.weights.detach()
             energies, slopes = self.descriptor.fold(density, weights if weights.shape[0] == 1 else weights[species])
@@ -70,6 +86,17 @@ class DescriptorPotential(Potential):
         theta = torch.autograd.grad([energies.sum() + 0.0 * features.sum()], [features])[0]
         assert theta is not None
         return energies.detach(), self.descriptor.fold(density, theta)[1]
+
+    def differentiated(self, density: Tensor, species: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the same of a descriptor that does not know the slopes of its features."""
+        energies = self.folded(density, species) if self.folds else self.regressed(density, species)
+        slopes = torch.autograd.grad([energies.sum() + 0.0 * density.sum()], [density])[0]
+        assert slopes is not None
+        return energies.detach(), slopes
+
+    def regressed(self, density: Tensor, species: Tensor) -> Tensor:
+        """Return the energies (n,) by way of the features."""
+        return self.regressor(self.descriptor.contract(density), species)
 
     def completed(self, energies: Tensor, graph: Graph) -> Tensor:
         """Return the energies of the leading atoms (n,) with those of the rest, which have no neighbours, (N,)."""

@@ -99,7 +99,7 @@ def test_the_table_holds_the_functions(make):
     function = make(5.0, 6, 4, 0.3)
     r = np.linspace(0.0, 6.0, 301)
     table = RadialTable(function, 6.0)
-    found = table(torch.as_tensor(r), torch.ones(301, dtype=torch.float64)).numpy()
+    found = table(torch.as_tensor(r), torch.ones(301, dtype=torch.float64)).permute(2, 0, 1).numpy()
     np.testing.assert_allclose(found, function(r), rtol=0.0, atol=1e-9 * np.abs(function(r)).max())
 
 

@@ -1,0 +1,65 @@
+"""What descriptors share whose density is a sum of radial functions times spherical harmonics."""
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from mdzoo.basis.spherical import SphericalHarmonics, gradient_table
+from mdzoo.descriptors.base import Descriptor
+from mdzoo.descriptors.expansion import Expansion, by_atoms, expand, pull, surroundings
+from mdzoo.graph import Graph
+from mdzoo.ops import Padding
+
+
+class ExpandedDescriptor(Descriptor):
+    """The base of those that give `functions`, the radial functions of each neighbour, and their derivatives.
+
+    It knows the slopes of the density, forwards (`edge_slopes`) and in reverse (`pull`). A member whose density is not
+    a_clm as it stands, lm inner, gives `collected` and its inverse `by_coefficients`.
+    """
+
+    if TYPE_CHECKING:  # TorchScript would read an annotation as an attribute that is no module
+        harmonics: SphericalHarmonics
+        gradients: Tensor
+
+    def set_degree(self, l_max: int) -> None:
+        """Take the largest l of the harmonics."""
+        self.has_pull, self.harmonics = True, SphericalHarmonics(int(l_max))
+        self.register_buffer("gradients", gradient_table(int(l_max)), persistent=False)
+
+    def functions(self, r: Tensor, graph: Graph, layout: Padding) -> Tensor:
+        """Return the radial functions of the neighbours, (blocks, C, n * J)."""
+        raise NotImplementedError
+
+    def functions_with_slopes(self, r: Tensor, graph: Graph, layout: Padding) -> tuple[Tensor, Tensor]:
+        """Return the radial functions of the neighbours and their derivatives by r, (blocks, C, n * J) each."""
+        raise NotImplementedError
+
+    def collected(self, blocks: list[Tensor], graph: Graph) -> Tensor:
+        """Return the density, (n, C), of the sums for all l, (n, c, (L + 1)^2), or for each, (n, c, 2l + 1)."""
+        return torch.cat(blocks, 2).flatten(1)
+
+    def by_coefficients(self, slopes: Tensor) -> Tensor:
+        """Return the slopes by the coefficients a_clm, (n, c, lm), from those by the density, (n, C)."""
+        return slopes.view(slopes.shape[0], -1, self.gradients.shape[0])
+
+    def density(self, graph: Graph) -> Tensor:
+        """Return the density, (n, C): for each atom the product (c x neighbours) @ (neighbours x lm), one for all."""
+        around = surroundings(graph, 2.0 * self.cutoff)
+        harmonics = by_atoms(self.harmonics(around.x, around.y, around.z), around.layout)
+        return self.collected(expand(self.functions(around.r, graph, around.layout), harmonics, around.layout), graph)
+
+    def first_order(self, graph: Graph) -> tuple[Tensor, Expansion]:
+        """Return the density, (n, C), without history, and what `pull` needs."""
+        with torch.no_grad():
+            around = surroundings(graph, 2.0 * self.cutoff)
+            harmonics = by_atoms(self.harmonics(around.x, around.y, around.z), around.layout)
+            radial, steps = self.functions_with_slopes(around.r, graph, around.layout)
+            density = self.collected(expand(radial, harmonics, around.layout), graph)
+            return density, Expansion(around, radial, steps, harmonics)
+
+    def pull(self, expansion: Expansion, slopes: Tensor) -> Tensor:
+        """Return `dE/dr_ij` for each edge, (E, 3), of an E with the slopes (n, C) by the density."""
+        with torch.no_grad():
+            return pull(expansion, self.by_coefficients(slopes), self.gradients)
