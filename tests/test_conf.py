@@ -10,6 +10,7 @@ from omegaconf import OmegaConf
 from mdzoo.cli.commands import PLACES, data_module, new_model
 from mdzoo.cli.config import compose, conf_dir, groups, plain
 from mdzoo.data import DataModule
+from mdzoo.data.parameter_files import READERS, with_file
 from mdzoo.descriptors.base import Descriptor
 from mdzoo.fit.settings import KINDS, settings_from
 from mdzoo.potentials import ForceField, Potential, build
@@ -30,7 +31,7 @@ def snake(name: str) -> str:
 
 def member(axis: str, choice: str) -> dict:
     table = plain(OmegaConf.load(conf_dir() / axis / f"{choice}.yaml"))
-    table = table[choice] if axis == "empirical" else table
+    table = with_file(table[choice], [14]) if axis == "empirical" else table
     return table | {"force_field": LONE} if "force_field" in table else table
 
 
@@ -57,13 +58,26 @@ def test_an_empirical_file_holds_one_key_its_name(choice):
 
 
 @pytest.mark.parametrize("numbers", [[14], [15, 49]])
-@pytest.mark.parametrize("empirical", groups()["empirical"])
 @pytest.mark.parametrize("descriptor", groups()["descriptor"])
 @pytest.mark.parametrize("regressor", groups()["regressor"])
-def test_every_combination_builds(numbers, empirical, descriptor, regressor):
-    axes = {empirical: member("empirical", empirical)}, member("descriptor", descriptor), member("regressor", regressor)
+def test_every_combination_builds(numbers, descriptor, regressor):
+    axes = {"zbl": member("empirical", "zbl")}, member("descriptor", descriptor), member("regressor", regressor)
     table = assemble(*axes, numbers, [0.0] * len(numbers))
     assert ForceField(build(table), numbers).reach != 0
+
+
+@pytest.mark.parametrize("numbers", [[14], [15, 49]])
+@pytest.mark.parametrize("empirical", groups()["empirical"])
+def test_every_empirical_term_builds_under_a_learnt_one(numbers, empirical):
+    axes = {empirical: member("empirical", empirical)}, member("descriptor", "so3"), member("regressor", "linear")
+    table = assemble(*axes, numbers, [0.0] * len(numbers))
+    assert len(ForceField(build(table), numbers).potential.terms) == 3
+
+
+@pytest.mark.parametrize("choice", groups()["empirical"])
+def test_what_has_a_reader_takes_a_file(choice):
+    term = plain(OmegaConf.load(conf_dir() / "empirical" / f"{choice}.yaml"))[choice]
+    assert ("file" in term) == (term["name"] in READERS)
 
 
 @pytest.mark.parametrize("choice", groups()["fit"])

@@ -49,6 +49,28 @@ LJ2 = {
     "ties": {"sigma": [["0-0", "1-1"]]},
 }
 ZBL = {"name": "ZBL", "atomic_numbers": [14, 42], "inner": 2, "outer": 3, "trainable": True}
+SW2 = {"n_species": 2, "sigma": [[2.1, 2], [2, 1.9]], "lambda3": [[[20, 10], [10, 5]], [[8, 9], [9, 30]]], "q": 0}
+MOD2 = {"n_species": 2, "beta": [[1, 0.5], [2, 1]], "cos0": [[[-0.3, 0], [-0.4, -0.5]], [[-0.3, 0.1], [0, -0.4]]]}
+EDIP2 = {"n_species": 2, "a": [[3, 3.1], [2.9, 3.2]], "lambda3": [[[2, 1], [1, 3]], [[1, 2], [2, 1.5]]], "c": 2}
+METALS2 = {"n_species": 2, "A": [1.9, 1.5], "d": [[4, 3.8], [3.8, 3.9]], "beta": [[0, 0.1], [0.1, 0]], "c": 3.2}
+TABLES = {
+    "n_species": 2,
+    "F": [[0, -4, -5, -5.5, -5.7, -5.6], [0, -3, -4, -4.2, -4, -3]],
+    "f": [[9 - k, 8 - k, 6, 4 - k / 9, 2, 1, 0, 0, 0, 0, 0] for k in range(4)],
+    "rphi": [[40, 30 - k, 20, 8, -2, -3 - k, 0, 0, 0, 0, 0] for k in range(3)],
+    "d_rho": 9,
+    "d_r": 0.5,
+    "cutoff": 5,
+}
+ENDS = {"double_backward": "its bonds end at the cutoff, where the derivative by what makes their range has a kink"}
+TERSOFF2 = {
+    "n_species": 2,
+    "n": [[1, 0.8], [0.7, 3]],
+    "beta": [[0.3, 0.5], [0.4, 0.2]],
+    "m": [[[3, 1], [3, 1]], [[1, 3], [3, 3]]],
+    "R": [[[3, 2.8], [2.9, 3]], [[3, 2.9], [2.9, 2.6]]],
+    "lambda3": 1,
+}
 ENERGIES = {"name": "AtomicEnergies", "energies": [-3, 5], "trainable": True}
 MLP2 = {"name": "MLP", "hidden": [4, 3]}
 
@@ -205,6 +227,18 @@ ZOO: dict[str, Entry] = {
     "MLP, two species": Entry(learnt(TWO, MLP2), 2),
     "MLP, shared, without linear term": Entry(learnt(TWO, {**MLP2, "shared": True, "linear": False}), 2),
     "Ensemble": Entry(ensemble(), 2),
+    "StillingerWeber": Entry({"name": "StillingerWeber"}, exceptions=ENDS),
+    "StillingerWeber, two species": Entry({"name": "StillingerWeber", "trainable": True, **SW2}, 2),
+    "Tersoff": Entry({"name": "Tersoff"}, exceptions=ENDS),
+    "Tersoff, two species": Entry({"name": "Tersoff", "trainable": True, **TERSOFF2}, 2),
+    "TersoffMod": Entry({"name": "TersoffMod"}, exceptions=ENDS),
+    "TersoffMod, two species": Entry({"name": "TersoffMod", "trainable": ["beta", "R"], **MOD2}, 2),
+    "EAM": Entry({"name": "EAM", "d_r": 0.25, "d_rho": 4, "cutoff": 5, "trainable": ["F", "f"]}),
+    "EAM by pairs, two species": Entry({"name": "EAM", **TABLES}, 2),
+    "EDIP": Entry({"name": "EDIP"}, exceptions=ENDS),
+    "EDIP, two species": Entry({"name": "EDIP", "trainable": True, **EDIP2}, 2),
+    "FinnisSinclair": Entry({"name": "FinnisSinclair"}, exceptions=ENDS),
+    "FinnisSinclair, two species": Entry({"name": "FinnisSinclair", "trainable": True, **METALS2}, 2),
     "SumPotential": Entry({"name": "SumPotential", "terms": [ENERGIES, ZBL, LJ2, learnt(TWO, LINEAR)]}, 2),
 }
 

@@ -18,6 +18,7 @@ from mdzoo.cli.config import compose, plain
 from mdzoo.cli.listing import members, models
 from mdzoo.cli.run_dir import Clock, rank, write_json
 from mdzoo.data import DataModule, read
+from mdzoo.data.parameter_files import with_file
 from mdzoo.data.parameter_files.molecular import with_sources
 from mdzoo.evaluate.benchmark import benchmark, crystal, supercell, timing_table
 from mdzoo.evaluate.judge import judge, summary
@@ -66,8 +67,8 @@ def new_model(settings: dict[str, Any], data: DataModule) -> tuple[ForceField, d
         settings["fit"]["start"] = str(mdzoo.find_model(start))
         return started_model(settings, data)  # takes the axes out of the settings
     empirical, descriptor, regressor = (settings.get(axis) for axis in AXES)
-    empirical = {key: with_sources(term) for key, term in (empirical or {}).items()}
-    table = assemble(empirical, descriptor, regressor, data.atomic_numbers, data.atomic_energies())
+    terms = {key: with_sources(with_file(term, data.atomic_numbers)) for key, term in (empirical or {}).items()}
+    table = assemble(terms, descriptor, regressor, data.atomic_numbers, data.atomic_energies())
     return ForceField(build(table), data.atomic_numbers), table
 
 
@@ -99,15 +100,13 @@ def evaluate(config: DictConfig, run_dir: Path) -> None:
 
 
 def export(config: DictConfig, run_dir: Path) -> None:
-    """Write a model as one TorchScript file, or as a parameter file of other codes where it is one of theirs."""
-    settings = plain(config)
-    if settings["format"] not in ("torchscript", "mtp"):
-        raise ValueError(f"`format` must be torchscript or mtp, got {settings['format']}; say format=torchscript")
-    force_field = mdzoo.load(settings["model"])
-    if settings["format"] == "mtp":
-        from mdzoo.export.native.mtp import write_mtp
+    """Write a model as one TorchScript file, or as parameter files of other codes where it is one of theirs."""
+    from mdzoo.export import native
 
-        write_mtp(run_dir / "model.mtp", force_field.potential)
+    settings = plain(config)
+    force_field = mdzoo.load(settings["model"])
+    if settings["format"] != "torchscript":
+        native.write(settings["format"], run_dir, force_field)
         return
     if settings["references"]:
         data = DataModule(None, test=settings["references"], atomic_numbers=force_field.atomic_numbers)

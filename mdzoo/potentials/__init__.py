@@ -23,16 +23,25 @@ from mdzoo.potentials.coulomb_dsf import CoulombDSF
 from mdzoo.potentials.coulomb_ewald import CoulombEwald
 from mdzoo.potentials.coulomb_wolf import CoulombWolf
 from mdzoo.potentials.descriptor_potential import DescriptorPotential
+from mdzoo.potentials.eam import EAM
+from mdzoo.potentials.edip import EDIP
 from mdzoo.potentials.ensemble import Ensemble
+from mdzoo.potentials.finnis_sinclair import FinnisSinclair
 from mdzoo.potentials.force_field import ForceField, Prediction
 from mdzoo.potentials.lennard_jones import LennardJones
 from mdzoo.potentials.molecular_mechanics import MolecularMechanics
 from mdzoo.potentials.registry import build, register
+from mdzoo.potentials.stillinger_weber import StillingerWeber
 from mdzoo.potentials.sum_potential import SumPotential
+from mdzoo.potentials.tersoff import Tersoff
+from mdzoo.potentials.tersoff_mod import TersoffMod
+from mdzoo.potentials.triplet_potential import TripletPotential
 from mdzoo.potentials.zbl import ZBL
 from mdzoo.regressors import MLP, Linear, Polynomial, Quadratic
 
 __all__ = [
+    "EAM",
+    "EDIP",
     "ZBL",
     "AtomicEnergies",
     "CoulombCut",
@@ -41,13 +50,18 @@ __all__ = [
     "CoulombWolf",
     "DescriptorPotential",
     "Ensemble",
+    "FinnisSinclair",
     "ForceField",
     "LennardJones",
     "MolecularMechanics",
     "PairPotential",
     "Potential",
     "Prediction",
+    "StillingerWeber",
     "SumPotential",
+    "Tersoff",
+    "TersoffMod",
+    "TripletPotential",
     "build",
     "register",
 ]
@@ -65,14 +79,20 @@ register(
     CoulombWolf,
     DeepMD,
     DescriptorPotential,
+    EAM,
+    EDIP,
     Ensemble,
+    FinnisSinclair,
     LennardJones,
     MliapSO3,
     MolecularMechanics,
     Projection,
     SeE3,
     Select,
+    StillingerWeber,
     SumPotential,
+    Tersoff,
+    TersoffMod,
     ZBL,
     SO3,
     SO4,

@@ -1,1 +1,42 @@
 """Which numbers does a published parameter file hold? Readers into plain tables that potentials take."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ase.data import chemical_symbols
+
+from mdzoo.data.parameter_files.eam import read_eam
+from mdzoo.data.parameter_files.edip import read_edip
+from mdzoo.data.parameter_files.stillinger_weber import read_sw
+from mdzoo.data.parameter_files.tersoff import read_tersoff, read_tersoff_mod
+
+READERS: dict[str, Callable[[Any, Sequence[str]], dict[str, Any]]] = {
+    "EAM": read_eam,
+    "EDIP": read_edip,
+    "StillingerWeber": read_sw,
+    "Tersoff": read_tersoff,
+    "TersoffMod": read_tersoff_mod,
+}
+
+
+def with_file(term: Mapping[str, Any], atomic_numbers: Sequence[int]) -> dict[str, Any]:
+    """Return the table of an empirical term with the numbers of its `file` in place of its own, if it names one.
+
+    Arguments:
+        term: a table with `name`, arguments and perhaps `file`, a path, several, or nothing.
+        atomic_numbers: the element table.
+
+    Raises:
+        ValueError: there is no such file, or nothing reads one for this potential; else see the reader.
+    """
+    table = {key: value for key, value in term.items() if key != "file"}
+    path = term.get("file")
+    if not path:
+        return table
+    if term.get("name") not in READERS:
+        raise ValueError(f"`file` must be for one of {sorted(READERS)}, got one for {term.get('name')}; give numbers")
+    for one in [path] if isinstance(path, str | Path) else path:
+        if not Path(one).is_file():
+            raise ValueError(f"`file` must be a parameter file, got {str(one)!r}, which is not there; check the path")
+    return {**table, **READERS[term["name"]](path, [chemical_symbols[z] for z in atomic_numbers])}

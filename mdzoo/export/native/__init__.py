@@ -1,1 +1,26 @@
 """Parameter files of other codes, written from a potential that they can express."""
+
+from pathlib import Path
+
+from mdzoo.export.native.lammps import write_lammps
+from mdzoo.export.native.mtp import write_mtp
+from mdzoo.potentials import ForceField
+
+
+def write(form: str, folder: str | Path, force_field: ForceField) -> None:
+    """Write a model in a form of other codes into a folder.
+
+    Arguments:
+        form: `mtp` (model.mtp) or `lammps_native` (pair.in and the files that it names).
+        folder: where the files go.
+        force_field: the model.
+
+    Raises:
+        ValueError: there is no such form, or it cannot express the model.
+    """
+    if form == "mtp":
+        write_mtp(Path(folder) / "model.mtp", force_field.potential)
+    elif form == "lammps_native":
+        write_lammps(folder, force_field)
+    else:
+        raise ValueError(f"`format` must be torchscript, mtp or lammps_native, got {form}; say format=torchscript")
