@@ -28,8 +28,8 @@ from mdzoo.export.contract import INPUTS, inputs_of
 from mdzoo.export.torchscript import load
 
 SETS = {  # a file whose first structure is timed, the cutoff, and what is trained on
-    "Ni": ("zuo2020/Ni_test.extxyz", 4.5, ["data=zuo2020", "data.element=Ni"]),
-    "Li": ("zuo2020/Li_test.extxyz", 5.0, ["data=zuo2020", "data.element=Li"]),
+    "Ni": ("zuo2020/Ni_test.extxyz", 4.1, ["data=zuo2020", "data.element=Ni"]),
+    "Li": ("zuo2020/Li_test.extxyz", 6.0, ["data=zuo2020", "data.element=Li"]),
     "Mo": ("zuo2020/Mo_test.extxyz", 4.6, ["data=zuo2020", "data.element=Mo"]),
     "Si": ("zuo2020/Si_test.extxyz", 5.0, ["data=zuo2020", "data.element=Si"]),
     "InP": ("inp_fitsnap/InP_all.extxyz.gz", 5.0, ["data=inp_fitsnap"]),
@@ -40,7 +40,7 @@ COMMON = [
     "empirical.zbl.outer=2.0",
     "regressor=linear",
     "fit=least_squares",
-    "fit.weights.energy=[10.0,30.0,100.0]",
+    "fit.weights.energy=[10.0,30.0,100.0,300.0]",
     "wandb=disabled",
 ]
 SO3 = ["descriptor.radial=chebyshev", "descriptor.stretch=0.0"]
