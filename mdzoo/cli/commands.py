@@ -191,8 +191,10 @@ def md(config: DictConfig, run_dir: Path) -> None:
     from mdzoo.export import md, torchscript
 
     settings = plain(config)
-    model = torchscript.load(mdzoo.find_model(settings.pop("model"), "model.pt"), settings["device"])
-    structure = settings.pop("structure") or supercell(crystal(model.atomic_numbers[0]), 64, 0.0)
+    path = mdzoo.find_model(settings.pop("model"), "model.pt")
+    model: Any = path if settings["engine"] == "lammps" else torchscript.load(path, settings["device"])
+    known = torchscript.contracts.read(path)["atomic_numbers"]
+    structure = settings.pop("structure") or supercell(crystal(known[0]), 64, 0.0)
     del settings["run_dir"]
     done = md.run(model, structure, trajectory=run_dir / "trajectory.extxyz", log=run_dir / "md.csv", **settings)
     write_json(run_dir / "md.json", done._asdict())

@@ -14,9 +14,10 @@ from ase.md.nose_hoover_chain import IsotropicMTKNPT
 from ase.md.verlet import VelocityVerlet
 
 from mdzoo.export.ase import Calculator
+from mdzoo.export.lammps.dynamics import LammpsDynamics
 from mdzoo.export.recorder import Recorder
 
-ENGINES = ("ase",)
+ENGINES = ("ase", "lammps")
 ENSEMBLES = ("nve", "langevin", "npt")
 
 
@@ -62,7 +63,7 @@ def run(
     Args:
         model: path of an exported file, or a loaded module.
         structure: a file that ASE reads, or Atoms.
-        engine: "ase".
+        engine: "ase", or "lammps" (`model` is then a path, and the atoms are looked at every `interval` steps).
         ensemble: "nve" (velocity Verlet), "langevin", or "npt" (Martyna-Tobias-Klein, volume changes, shape stays).
         steps: number of steps.
         timestep: fs.
@@ -83,15 +84,25 @@ def run(
     """
     check(engine, ensemble, steps, timestep, temperature, interval)
     atoms: Any = structure if isinstance(structure, Atoms) else ase.io.read(structure)
-    calculator = Calculator(model, skin, device)
-    atoms.calc = calculator
     rng = np.random.default_rng(seed)
     warm(atoms, temperature, rng)
-    dynamics = integrator(atoms, ensemble, timestep, temperature, pressure, friction, rng)
+    if ensemble == "npt":
+        check_periodic(atoms)
+    dynamics: Any
+    if engine == "lammps":
+        if isinstance(model, torch.nn.Module):
+            raise ValueError("`model` must be the path of an exported file for engine=lammps, got a loaded module")
+        bath = (timestep, temperature, pressure, friction)
+        dynamics = LammpsDynamics(atoms, model, ensemble, *bath, interval, skin, seed)
+    else:
+        atoms.calc = Calculator(model, skin, device)
+        dynamics = integrator(atoms, ensemble, timestep, temperature, pressure, friction, rng)
     start = time.perf_counter()
     with Recorder(atoms, dynamics, steps, interval, trajectory, log, progress) as recorder:
         dynamics.run(steps)
-    return summary(recorder, ensemble, steps, timestep, time.perf_counter() - start, calculator.inputs.builds)
+    seconds = time.perf_counter() - start
+    lists = dynamics.neighbor_lists() if engine == "lammps" else atoms.calc.inputs.builds  # type: ignore[union-attr]
+    return summary(recorder, ensemble, steps, timestep, seconds, lists)
 
 
 def check(engine: str, ensemble: str, steps: int, timestep: float, temperature: float, interval: int) -> None:
@@ -106,6 +117,15 @@ def check(engine: str, ensemble: str, steps: int, timestep: float, temperature: 
             raise ValueError(f"`{name}` must be at least {bound}, got {value}; raise it")
     if not 0.0 < timestep <= 20.0:
         raise ValueError(f"`timestep` must be between 0 and 20 fs, got {timestep}; 1 suits most, 0.25 hydrogen")
+
+
+def check_periodic(atoms: Atoms) -> None:
+    """Refuse a constant pressure where there is no volume."""
+    if not (atoms.pbc.all() and atoms.cell.rank == 3):
+        raise ValueError(
+            f"`structure` must be periodic in three directions for ensemble=npt, got pbc={atoms.pbc.tolist()}; use "
+            "langevin or nve"
+        )
 
 
 def warm(atoms: Atoms, temperature: float, rng: np.random.Generator) -> None:
@@ -136,11 +156,6 @@ def integrator(
         return VelocityVerlet(atoms, step)
     if ensemble == "langevin":
         return Langevin(atoms, step, temperature_K=temperature, friction=friction / units.fs, fixcm=False, rng=rng)
-    if not (atoms.pbc.all() and atoms.cell.rank == 3):
-        raise ValueError(
-            f"`structure` must be periodic in three directions for ensemble=npt, got pbc={atoms.pbc.tolist()}; use "
-            "langevin or nve"
-        )
     times: dict[str, Any] = {"tdamp": 100 * step, "pdamp": 1000 * step}
     return IsotropicMTKNPT(atoms, step, temperature_K=temperature, pressure_au=pressure * units.GPa, **times)
 

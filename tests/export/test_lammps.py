@@ -8,6 +8,7 @@ import sys
 import zipfile
 from pathlib import Path
 
+import ase.io
 import numpy as np
 import pytest
 import torch
@@ -16,6 +17,8 @@ from ase.build import bulk
 
 import mdzoo
 from mdzoo.data import graph_from_atoms
+from mdzoo.export.ase import Calculator
+from mdzoo.export.md import run
 from mdzoo.export.torchscript import export
 from mdzoo.potentials import ForceField
 from tests.reference.engine import Answer, ask_lammps, lammps_instance
@@ -267,6 +270,50 @@ def test_energy_is_conserved_in_single_precision(silicon, lammps, tmp_path):
     engine.command("run 100")
     assert engine.get_thermo("etotal") == pytest.approx(before, abs=2e-4 * 64)
     engine.close()
+
+
+@pytest.mark.parametrize("ensemble", ["nve", "npt", "langevin"])
+def test_md_runs_in_lammps_as_in_ase(ensemble, silicon, plugin, tmp_path):
+    """From the same velocities, `nve` follows the same path; the others keep their temperature, log and trajectory."""
+    skewed = shaken()
+    skewed.set_cell(
+        skewed.cell.array @ np.array([[1.0, 0.02, 0.0], [0.01, 1.0, 0.0], [0.0, 0.03, 1.0]]), scale_atoms=True
+    )
+    settings = {"ensemble": ensemble, "steps": 30, "temperature": 600.0, "interval": 10, "progress": False}
+    files = {"log": tmp_path / "md.csv", "trajectory": tmp_path / "md.extxyz"}
+    here, there = skewed.copy(), skewed.copy()
+    found = run(silicon[1], there, engine="lammps", **settings, **files)
+    frames = ase.io.read(tmp_path / "md.extxyz", index=":")
+    assert [len(frames), found.steps, found.atoms] == [4, 30, 64]
+    assert frames[-1].get_potential_energy() == pytest.approx(there.get_potential_energy(), abs=1e-6)
+    model = Calculator(silicon[1])
+    np.testing.assert_allclose(there.get_forces(), model.get_forces(there), atol=1e-9)
+    np.testing.assert_allclose(there.get_stress(), model.get_stress(there), atol=1e-9)
+    if ensemble == "nve":
+        expected = run(silicon[1], here, **settings)
+        np.testing.assert_allclose(there.positions, here.positions, atol=1e-6)
+        assert found.spread == pytest.approx(expected.spread, rel=0.01)
+        assert found.pressure == pytest.approx(expected.pressure, rel=1e-4)
+    elif ensemble == "npt":
+        assert there.cell.volume != pytest.approx(skewed.cell.volume, rel=1e-6)
+
+
+def test_a_molecule_runs_in_lammps(silicon, plugin):
+    cluster = shaken(1)
+    cluster.pbc, cluster.cell = False, None
+    here, there = cluster.copy(), cluster.copy()
+    settings = {"steps": 20, "temperature": 300.0, "progress": False}
+    run(silicon[1], there, engine="lammps", **settings)
+    run(silicon[1], here, **settings)
+    shift = there.positions.mean(0) - here.positions.mean(0)
+    np.testing.assert_allclose(there.positions - shift, here.positions, atol=1e-6)
+
+
+def test_md_in_lammps_wants_a_path_and_known_elements(silicon, plugin):
+    with pytest.raises(ValueError, match="`model` must be the path of an exported file for engine=lammps"):
+        run(torch.nn.Linear(1, 1), shaken(), engine="lammps")
+    with pytest.raises(ValueError, match="`structure` must hold elements of the model .14., got .29."):
+        run(silicon[1], bulk("Cu", cubic=True), engine="lammps")
 
 
 def altered(path: Path, out: Path, change) -> Path:
