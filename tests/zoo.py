@@ -14,7 +14,8 @@ import torch
 from mdzoo.descriptors.environment_matrix import EnvironmentMatrix
 from mdzoo.graph import Graph, collate
 from mdzoo.potentials import DescriptorPotential, Ensemble, Potential, build
-from mdzoo.regressors import MLP, Linear, Polynomial, Quadratic
+from mdzoo.potentials.registry import arguments
+from mdzoo.regressors import MLP, Linear, MappedGP, Polynomial, Quadratic, SparseGP
 from mdzoo.testing import SKIN
 from tests.molecules import force_field
 from tests.structures import graphs
@@ -29,7 +30,19 @@ class Entry(NamedTuple):
 def learnt(descriptor: dict, regressor: dict) -> dict:
     built = build(descriptor)
     sizes = {"n_features": built.n_features, "n_species": built.n_species}
-    return {"name": "DescriptorPotential", "descriptor": descriptor, "regressor": {**regressor, **sizes}}
+    return {"name": "DescriptorPotential", "descriptor": descriptor, "regressor": sized(regressor, sizes)}
+
+
+def sized(table: dict, sizes: dict) -> dict:
+    """The table of a regressor with its sizes, and those of the kernels inside."""
+    taken = {key: value for key, value in sizes.items() if key in arguments(table["name"])}
+    inner = {key: sized(value, sizes) if isinstance(value, dict) else value for key, value in table.items()}
+    lists = {
+        key: [sized(v, sizes) for v in value]
+        for key, value in inner.items()
+        if key in ("kernels", "kernel") and isinstance(value, list)
+    }
+    return {**taken, **inner, **lists}
 
 
 SMALL = {"name": "SO3", "cutoff": 4, "K": 2, "L": 1, "radial": "chebyshev"}
@@ -154,6 +167,15 @@ def molecular(**options) -> Entry:
     return Entry({**table, "trainable": True, **options}, 2, reasons)
 
 
+SQUARED = {"name": "SquaredExponential", "lengths": 2}
+MATERN = {"name": "Matern", "lengths": 3, "variance": 2}
+
+
+def sparse_gp(kernel: dict | list[dict], n_species: int = 1) -> Entry:
+    table = {"name": "SparseGP", "n_inducing": 4, "kernel": kernel}
+    return Entry(learnt({**SMALL, "n_species": n_species}, table), n_species)
+
+
 ZOO: dict[str, Entry] = {
     "AtomicEnergies": Entry(ENERGIES, 2),
     "LennardJones": Entry(LJ),
@@ -223,6 +245,13 @@ ZOO: dict[str, Entry] = {
     "SoapQuip GTO, two species": soap_quip(2, n_max=1, covariance_sigma0=1, radial_basis="GTO", normalise=False),
     "MliapSO3": mliap_so3(),
     "MliapSO3, two species": mliap_so3(2, l_max=1, alpha=2, species_weights=[1, -2]),
+    "SparseGP": sparse_gp({"name": "DotProduct", "zeta": 3, "sigma0": 0.5}),
+    "SparseGP of sums and products, two species": sparse_gp(
+        {"name": "Sum", "kernels": [SQUARED, {"name": "Product", "kernels": [MATERN, {**SQUARED, "ard": True}]}]}, 2
+    ),
+    "SparseGP by species, two species": sparse_gp([{**MATERN, "nu": 1.5}, {"name": "DotProduct", "sigma0": 1}], 2),
+    "MappedGP, two species": Entry(learnt(TWO, {"name": "MappedGP", "sigma0": 0.5}), 2),
+    "MappedGP, zeta 1": Entry(learnt(SMALL, {"name": "MappedGP", "zeta": 1, "sigma0": 0.5})),
     "MLP": Entry(learnt(SMALL, {**MLP2, "activation": "tanh"})),
     "MLP, two species": Entry(learnt(TWO, MLP2), 2),
     "MLP, shared, without linear term": Entry(learnt(TWO, {**MLP2, "shared": True, "linear": False}), 2),
@@ -290,6 +319,16 @@ def stir(potential: DescriptorPotential | Ensemble, n_species: int) -> None:
                 module.weights.copy_(torch.randn_like(module.weights) / scale)
                 if module.bias.requires_grad:
                     module.bias.normal_()
+            if isinstance(module, MappedGP):
+                module.inverse.copy_(1.0 / features.std(0))
+                module.weights.normal_()
+                module.bias.normal_()
+            if isinstance(module, SparseGP):
+                rows = torch.randperm(features.shape[0])[: len(module.points)]
+                module.set_deviation(features)
+                module.set_points(features[rows])
+                module.alpha.normal_()
+                module.bias.normal_()
             if isinstance(module, Quadratic | Polynomial):
                 columns = module.phi(features, torch.zeros(features.shape[0], dtype=torch.int64))
                 scale = columns[:, : module.weights.shape[1]].square().mean(0).sqrt() * module.n_features

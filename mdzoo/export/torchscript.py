@@ -28,6 +28,7 @@ from mdzoo.export import contract as contracts
 from mdzoo.graph import make_graph
 from mdzoo.potentials.checkpoint import as_json, write_atomically
 from mdzoo.potentials.force_field import ForceField, Prediction
+from mdzoo.potentials.mapping import map_kernels
 
 DTYPES = ("float64", "float32")
 
@@ -157,7 +158,9 @@ def prepare() -> None:
 
 def cast(force_field: ForceField, dtype: str) -> Exported:
     """Return a copy of the model in `dtype`, in `eval` mode."""
-    twin = copy.deepcopy(force_field).to("cpu").to(getattr(torch, dtype))
+    twin = copy.deepcopy(force_field).to("cpu")
+    map_kernels(twin)
+    twin = twin.to(getattr(torch, dtype))
     return Exported(twin).eval().requires_grad_(False)
 
 

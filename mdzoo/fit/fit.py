@@ -20,12 +20,14 @@ from mdzoo.fit.cached import kept_sets
 from mdzoo.fit.callbacks import averaged, read_checkpoint
 from mdzoo.fit.design import linear_part
 from mdzoo.fit.forecast import forecast, memory_free
+from mdzoo.fit.inducing import select_inducing
+from mdzoo.fit.kernel_evidence import optimise_kernel
 from mdzoo.fit.least_squares import LeastSquares
 from mdzoo.fit.lightning import GradientFit
 from mdzoo.fit.loggers import log_file, loggers
 from mdzoo.fit.loss import targets
 from mdzoo.fit.principal import project_features
-from mdzoo.fit.prior import stiffness_of
+from mdzoo.fit.prior import shape_of
 from mdzoo.fit.projection import optimise_empirical
 from mdzoo.fit.settings import LeastSquaresSettings, SgdSettings, settings_from
 from mdzoo.fit.solve import LinearPosterior
@@ -87,6 +89,7 @@ def fit(
         datamodule.setup("fit")
         standardise(force_field, datamodule.train_set)
         project_features(force_field, datamodule.train_set)
+        select_inducing(force_field, datamodule.train_set)
         log.info("fit: %s, %d parameters that train, data %s", chosen, n_trained(force_field), datamodule.content_hash)
         found = loggers(run_dir, wandb, config={**(config or {}), "data_hash": datamodule.content_hash})
         run = Run(run_dir, found, progress)
@@ -102,6 +105,9 @@ def fit(
 
 def by_least_squares(force_field: ForceField, data: Any, run: Run, chosen: LeastSquaresSettings) -> FitResult:
     """Fit in closed form."""
+    if chosen.optimise_kernel:
+        batches = data.loader(data.train_set, batch_size=chosen.batch_size)
+        optimise_kernel(force_field, batches, chosen.weights, chosen.outer_steps)
     module = solved(force_field, data, run, chosen)
     if chosen.optimise_empirical:
         optimise_empirical(module, data.loader(data.train_set, batch_size=chosen.batch_size), chosen.outer_steps)
@@ -112,7 +118,7 @@ def by_least_squares(force_field: ForceField, data: Any, run: Run, chosen: Least
 def solved(force_field: ForceField, data: Any, run: Run, chosen: LeastSquaresSettings) -> LeastSquares:
     """Stream the rows, solve, and set the linear parameters."""
     parts = parts_of(data, chosen) if chosen.ridge == "cross_validation" else None
-    shape = stiffness_of(linear_part(force_field), chosen.stiffness)
+    shape = shape_of(force_field, chosen.stiffness)
     memory = memory_free() / chosen.devices if chosen.memory is None else chosen.memory
     module = LeastSquares(force_field, chosen.weights, chosen.ridge, parts, shape, memory)
     say(run, forecast(module, data.train_set, chosen.devices).text())

@@ -9,13 +9,14 @@ import torch
 from torch import Tensor
 
 from mdzoo.data.labels import Batch
-from mdzoo.fit.design import baseline, linear_part, n_parameters, split
+from mdzoo.fit.design import baseline, n_parameters, set_theta, split
 from mdzoo.fit.factors import TARGETS, Factors
 from mdzoo.fit.forecast import check_memory, memory_free
+from mdzoo.fit.prior import shape_of
 from mdzoo.fit.rows import labelled_rows
 from mdzoo.fit.select import Choice, choices, decompose, one_setting, settings
 from mdzoo.fit.solve import LinearPosterior
-from mdzoo.fit.spectrum import Spectrum, best_evidence, condition, posterior
+from mdzoo.fit.spectrum import Shape, Spectrum, best_evidence, condition, posterior
 from mdzoo.potentials import ForceField
 
 log = logging.getLogger(__name__)
@@ -29,12 +30,12 @@ class LeastSquares(pl.LightningModule):
     What is not linear (reference energies, empirical terms) is the baseline and is subtracted from the labels.
 
     Arguments:
-        force_field: float64, with one DescriptorPotential that is linear in its parameters.
+        force_field: float64, with one DescriptorPotential or more that are linear in their parameters.
         weights: w_E, w_F, w_S by the names `energy`, `forces`, `stress`; a list lets the ridge's criterion choose.
         ridge: a number, or `evidence`, `validation` (needs validation batches) or `cross_validation`.
         parts: for each training structure its fold or group, by which cross-validation leaves out, -1 for one that is
             never left out; (n,) int.
-        shape: relative stiffness of each parameter's prior, (P,).
+        shape: of the prior, see `mdzoo.fit.spectrum`; by default that of the force field.
         memory: bytes that the fit may take; None for what the machine has left.
 
     Attributes after the fit: `posterior`, `chosen` (weights), `strength` (of the ridge), `condition`, `tried` (list of
@@ -52,7 +53,7 @@ class LeastSquares(pl.LightningModule):
         weights: Mapping[str, float | Sequence[float]],
         ridge: float | str = "evidence",
         parts: Tensor | None = None,
-        shape: Tensor | None = None,
+        shape: Tensor | Shape | None = None,
         memory: float | None = None,
     ) -> None:
         super().__init__()
@@ -60,7 +61,8 @@ class LeastSquares(pl.LightningModule):
         check(force_field, ridge, parts)
         self.force_field = force_field
         self.base = baseline(force_field).requires_grad_(False)
-        self.weights, self.ridge, self.shape = dict(weights), ridge, shape
+        self.weights, self.ridge = dict(weights), ridge
+        self.shape = shape_of(force_field) if shape is None else shape
         self.targets = [t for t in TARGETS if any(s.get(t, 0.0) > 0.0 for s in settings(weights))]
         self.parts = parts
         n_parts = 1 if parts is None else int(parts.max()) + 1 + int(parts.min() < 0)
@@ -106,8 +108,7 @@ class LeastSquares(pl.LightningModule):
         found = decompose(self.train_factors, self.chosen, self.shape, None)
         self.strength = self.tried[0].ridge if self.tried else self.strength_of(found)
         self.posterior, self.condition = posterior(found, self.strength), condition(found)
-        regressor: Any = linear_part(self.force_field).regressor
-        regressor.set_theta(self.posterior.mean.to(next(regressor.parameters())))
+        set_theta(self.force_field, self.posterior.mean)
         for line in report(self):
             log.info(line)
         return self.posterior

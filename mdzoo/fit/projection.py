@@ -9,7 +9,6 @@ the gradient of f is the partial derivative at fixed weights. One value of f cos
 
 import logging
 from collections.abc import Iterable
-from typing import Any
 
 import numpy as np
 import torch
@@ -17,22 +16,23 @@ from scipy.optimize import minimize
 from torch import Tensor, nn
 
 from mdzoo.data.labels import Batch
-from mdzoo.fit.design import linear_part, n_parameters
+from mdzoo.fit.design import linear_parts, n_parameters, set_theta
 from mdzoo.fit.least_squares import LeastSquares
 from mdzoo.fit.loss import targets, total_loss
 from mdzoo.fit.select import decompose
+from mdzoo.fit.solve import whitened
 from mdzoo.potentials import ForceField
 
 log = logging.getLogger(__name__)
 
 
 def outside(force_field: ForceField) -> list[nn.Parameter]:
-    """Return the parameters that train and are not those of the linear part.
+    """Return the parameters that train and are not those of the linear parts.
 
     Raises:
         ValueError: there are none.
     """
-    inside = {id(parameter) for parameter in linear_part(force_field).parameters()}
+    inside = {id(parameter) for part in linear_parts(force_field) for parameter in part.parameters()}
     found = [p for p in force_field.parameters() if p.requires_grad and id(p) not in inside]
     if not found:
         raise ValueError(
@@ -52,20 +52,19 @@ class Projection:
 
     def __init__(self, module: LeastSquares, batches: Iterable[Batch]) -> None:
         self.force_field, self.batches = module.force_field.train(), batches
-        regressor: Any = linear_part(self.force_field).regressor
-        self.regressor = regressor
-        self.inner = [p for p in self.regressor.parameters() if p.requires_grad]
+        regressors = [part.regressor for part in linear_parts(self.force_field)]
+        self.inner = [p for regressor in regressors for p in regressor.parameters() if p.requires_grad]
         self.order = self.order_of_theta(n_parameters(self.force_field))
         self.outer = outside(self.force_field)
         self.targets = targets(module.chosen)
         self.ridge = module.strength
         self.spectrum = decompose(module.train_factors, module.chosen, module.shape, None)
         self.theta = module.posterior.mean.clone()
-        self.regressor.set_theta(self.theta)
+        set_theta(self.force_field, self.theta)
 
     def order_of_theta(self, n: int) -> Tensor:
         """Return which entry of theta each number of the regressor's parameters is."""
-        self.regressor.set_theta(torch.arange(n, dtype=torch.float64))
+        set_theta(self.force_field, torch.arange(n, dtype=torch.float64))
         return torch.cat([p.detach().flatten() for p in self.inner]).round().to(torch.int64)
 
     def loss(self) -> tuple[float, Tensor, Tensor]:
@@ -88,17 +87,18 @@ class Projection:
         nn.utils.vector_to_parameters(torch.as_tensor(eta).to(self.theta), self.outer)
         self.improve(self.loss()[1])
         total, _, slope = self.loss()
-        penalty = self.ridge * float((self.spectrum.scale * self.theta).square().sum())
+        penalty = self.ridge * float(whitened(self.spectrum.prior, self.theta.unsqueeze(1)).square().sum())
         return total + penalty, slope.numpy()
 
     def improve(self, gradient: Tensor) -> None:
         """Take the one Newton step that ends at the best theta."""
         spec = self.spectrum
-        half = 0.5 * gradient / spec.scale + self.ridge * spec.scale * self.theta
+        prior = whitened(spec.prior, self.theta.unsqueeze(1))
+        half = 0.5 * gradient + self.ridge * whitened(spec.prior.t(), prior).squeeze(1)
         curvature = spec.singular.square() + self.ridge
         curvature = curvature.clamp_min(float(spec.singular[0]) ** 2 * torch.finfo(torch.float64).eps)
-        self.theta = self.theta - spec.right @ ((spec.right.T @ half) / curvature) / spec.scale
-        self.regressor.set_theta(self.theta)
+        self.theta = self.theta - spec.right @ ((spec.right.T @ half) / curvature)
+        set_theta(self.force_field, self.theta)
 
 
 def optimise_empirical(module: LeastSquares, batches: Iterable[Batch], steps: int) -> float:

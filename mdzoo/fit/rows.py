@@ -21,7 +21,12 @@ def labelled_rows(force_field: ForceField, base: ForceField, batch: Batch, targe
         batch: structures and labels.
         targets: of `energy`, `forces`, `stress`.
     """
-    columns = flattened(design(force_field, batch.graph), batch)
+    return weighted_rows(design(force_field, batch.graph), base, batch, targets)
+
+
+def weighted_rows(design_rows: Rows, base: ForceField, batch: Batch, targets: list[str]) -> dict[str, Tensor]:
+    """Return the same from the rows that `design` gave."""
+    columns = flattened(design_rows, batch)
     prediction = detached(base(batch.graph))
     rows = {}
     for name in targets:

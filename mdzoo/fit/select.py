@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from mdzoo.fit.factors import TARGETS, Factors
-from mdzoo.fit.spectrum import GRID, Spectrum, solutions, spectrum
+from mdzoo.fit.spectrum import GRID, Shape, Spectrum, solutions, spectrum
 
 
 class Choice(NamedTuple):
@@ -26,7 +26,9 @@ def settings(weights: Mapping[str, float | Sequence[float]]) -> list[dict[str, f
     return [dict(zip(weights, map(float, values), strict=True)) for values in itertools.product(*lists)]
 
 
-def decompose(factors: Factors, weights: Mapping[str, float], shape: Tensor | None, without: int | None) -> Spectrum:
+def decompose(
+    factors: Factors, weights: Mapping[str, float], shape: Tensor | Shape | None, without: int | None
+) -> Spectrum:
     """Return the spectrum of all parts but one."""
     left_out = {t: 0 if without is None else factors.count(t, without) for t in TARGETS}
     rows = sum(factors.count(t) - left_out[t] for t in TARGETS if weights.get(t, 0.0) > 0.0)
@@ -34,7 +36,11 @@ def decompose(factors: Factors, weights: Mapping[str, float], shape: Tensor | No
 
 
 def held_out(
-    train: Factors, test: Factors, weights: Mapping[str, float], parts: Sequence[int | None], shape: Tensor | None
+    train: Factors,
+    test: Factors,
+    weights: Mapping[str, float],
+    parts: Sequence[int | None],
+    shape: Tensor | Shape | None,
 ) -> dict[str, Tensor]:
     """Return for each target the mean squared error on what was left out, at each ridge strength of the grid.
 
@@ -57,7 +63,7 @@ def choices(
     test: Factors,
     weights: Mapping[str, float | Sequence[float]],
     parts: Sequence[int | None],
-    shape: Tensor | None = None,
+    shape: Tensor | Shape | None = None,
 ) -> list[Choice]:
     """Return what was tried, best first: every combination of weights and ridge strengths.
 

@@ -26,7 +26,10 @@ class LeastSquaresSettings:
         stiffness: power by which the prior narrows with the quantum numbers of a feature, see `mdzoo.fit.prior`.
         optimise_empirical: whether trainable parameters outside the linear part are optimised, with the weights solved
             inside (variable projection).
-        outer_steps: of that optimisation (each costs two passes of the loss, and the rows are made once more).
+        optimise_kernel: whether variances and lengths of kernels are optimised by the evidence, with one number for
+            each weight.
+        outer_steps: of these optimisations (each costs two passes of the loss or of the rows, and the rows are made
+            once more).
         memory: bytes that a process may take for it; None for its share of what the machine has left. More is refused
             before the work starts.
         batch_size: structures streamed at a time.
@@ -38,15 +41,17 @@ class LeastSquaresSettings:
     folds: int | str = 5
     stiffness: float = 0.0
     optimise_empirical: bool = False
+    optimise_kernel: bool = False
     outer_steps: int = 20
     memory: float | None = None
     batch_size: int = 1
     devices: int = 1
 
     def __post_init__(self) -> None:
-        if self.optimise_empirical and self.devices > 1:
+        if (self.optimise_empirical or self.optimise_kernel) and self.devices > 1:
+            which = "optimise_empirical" if self.optimise_empirical else "optimise_kernel"
             raise ValueError(
-                f"`devices` must be 1 with optimise_empirical, got {self.devices}; its passes are not shared by ranks"
+                f"`devices` must be 1 with {which}, got {self.devices}; its passes are not shared by ranks"
             )
 
 

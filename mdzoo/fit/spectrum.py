@@ -6,7 +6,8 @@ With the weighted factor `R = [A | b]` of all rows, column scales `d_p = |A_p|` 
 
 is minimised by the singular values of the scaled columns: the prior root L of `mdzoo.fit.solve` is the diagonal of
 `sqrt(lambda) d_p h_p / sigma`. The scales make lambda a pure number that means the same for every descriptor and size
-of the data; h is an optional shape of the prior.
+of the data; h is an optional shape of the prior. A kernel brings a prior of its own, `lambda |R theta|^2` for its block
+of columns: R stands in the place of d_p h_p.
 """
 
 import math
@@ -22,38 +23,62 @@ GRID = torch.logspace(-16, 0, 65, dtype=torch.float64)
 """Ridge strengths that are tried."""
 
 
+class Shape(NamedTuple):
+    """The prior but for its strength."""
+
+    stiffness: Tensor  # (P,) h, of columns that have no root
+    roots: dict[int, Tensor]  # by their first columns, upper triangular R of blocks
+
+
 class Spectrum(NamedTuple):
-    """The decomposition `A / scale = U S V^T` and what it says of b."""
+    """The decomposition `A R^-1 = U S V^T` and what it says of b; `penalty = lambda |R theta|^2`."""
 
     singular: Tensor  # (P,)
-    right: Tensor  # (P, P), columns are right singular vectors
+    right: Tensor  # (P, P), R^-1 V
     projected: Tensor  # (P,) U^T b
     rest: float  # |b|^2 outside the span of A
-    scale: Tensor  # (P,)
+    prior: Tensor  # R, (P,) if it is diagonal, else (P, P)
     rows: int
 
 
-def spectrum(root: Tensor, rows: int, shape: Tensor | None = None) -> Spectrum:
+def spectrum(root: Tensor, rows: int, shape: Tensor | Shape | None = None) -> Spectrum:
     """Decompose the factor `root` (m, P + 1) of `rows` weighted rows.
 
     Arguments:
         root: triangular factor, or the rows themselves.
         rows: how many rows it stands for; the evidence and the noise need it.
-        shape: h (P,), relative stiffness of the prior of each column.
+        shape: h (P,), relative stiffness of the prior of each column, or a Shape.
 
     Raises:
         ValueError: there are no rows, or some are not finite.
     """
     check(root, rows)
     a, b = root[:, :-1], root[:, -1]
-    scale = a.square().sum(0).sqrt()
-    scale = torch.where(scale > 0.0, scale, torch.ones_like(scale))
-    scale = scale if shape is None else scale * shape
+    shape = shape if isinstance(shape, Shape) else Shape(a.new_ones(a.shape[1]) if shape is None else shape, {})
+    scale = scales(a, shape)
+    a = a / scale
+    for first, block in shape.roots.items():
+        mine = slice(first, first + len(block))
+        a[:, mine] = torch.linalg.solve_triangular(block, a[:, mine], upper=True, left=False)
     fewer = max(0, a.shape[1] - a.shape[0])  # rows of zeros make the decomposition square
-    left, singular, right = torch.linalg.svd(torch.nn.functional.pad(a / scale, (0, 0, 0, fewer)), full_matrices=False)
+    left, singular, right = torch.linalg.svd(torch.nn.functional.pad(a, (0, 0, 0, fewer)), full_matrices=False)
     projected = left[: b.shape[0]].T @ b
     rest = float((b - left[: b.shape[0]] @ projected).square().sum())
-    return Spectrum(singular, right.T, projected, rest, scale, int(rows))
+    right, prior = right.T / scale.unsqueeze(1), torch.diag(scale) if shape.roots else scale
+    for first, block in shape.roots.items():
+        mine = slice(first, first + len(block))
+        right[mine] = torch.linalg.solve_triangular(block, right[mine], upper=True)
+        prior[mine, mine] = block
+    return Spectrum(singular, right, projected, rest, prior, int(rows))
+
+
+def scales(a: Tensor, shape: Shape) -> Tensor:
+    """Return d_p h_p of each column, 1 where it has a root, (P,)."""
+    scale = a.square().sum(0).sqrt()
+    scale = torch.where(scale > 0.0, scale, torch.ones_like(scale)) * shape.stiffness
+    for first, block in shape.roots.items():
+        scale[first : first + len(block)] = 1.0
+    return scale
 
 
 def solutions(spec: Spectrum, ridges: Tensor) -> Tensor:
@@ -61,7 +86,7 @@ def solutions(spec: Spectrum, ridges: Tensor) -> Tensor:
     s, squares = spec.singular, spec.singular.square()
     tiny = s[0] * torch.finfo(s.dtype).eps * s.numel()
     filters = torch.where(s > tiny, s / (squares + ridges.unsqueeze(1)).clamp_min(tiny**2), torch.zeros_like(s))
-    return (filters * spec.projected) @ spec.right.T / spec.scale
+    return (filters * spec.projected) @ spec.right.T
 
 
 def noise_variance(spec: Spectrum, ridges: Tensor) -> Tensor:
@@ -110,12 +135,12 @@ def posterior(spec: Spectrum, ridge: float) -> LinearPosterior:
     sigma = float(noise_variance(spec, lam)[0]) ** 0.5
     tiny = float(spec.singular[0]) * torch.finfo(torch.float64).eps * len(squares)
     widths = (squares + lam).clamp_min(tiny**2).rsqrt() * sigma
-    root = spec.right * widths / spec.scale.unsqueeze(1)
+    root = spec.right * widths
     return LinearPosterior(
         solutions(spec, lam)[0],
         root,
         sigma,
-        ridge**0.5 * spec.scale / max(sigma, torch.finfo(torch.float64).tiny),
+        ridge**0.5 * spec.prior / max(sigma, torch.finfo(torch.float64).tiny),
         float(evidence(spec, lam)[0]) if ridge > 0.0 else float("nan"),
         float((squares / (squares + lam).clamp_min(tiny**2)).sum()),
     )

@@ -37,7 +37,19 @@ from mdzoo.potentials.tersoff import Tersoff
 from mdzoo.potentials.tersoff_mod import TersoffMod
 from mdzoo.potentials.triplet_potential import TripletPotential
 from mdzoo.potentials.zbl import ZBL
-from mdzoo.regressors import MLP, Linear, Polynomial, Quadratic
+from mdzoo.regressors import (
+    MLP,
+    DotProduct,
+    Linear,
+    MappedGP,
+    Matern,
+    Polynomial,
+    Product,
+    Quadratic,
+    SparseGP,
+    SquaredExponential,
+    Sum,
+)
 
 __all__ = [
     "EAM",
@@ -102,4 +114,11 @@ register(
     POD,
     Polynomial,
     Quadratic,
+    SparseGP,
+    MappedGP,
+    DotProduct,
+    Matern,
+    SquaredExponential,
+    Product,
+    Sum,
 )

@@ -21,7 +21,7 @@ class DescriptorPotential(Potential):
         regressor: which energy these numbers mean; its sizes must be those of the descriptor.
     """
 
-    __constants__ = ["folds", "explicit", "pulls"]
+    __constants__ = ["folds", "explicit", "pulls", "closed"]
 
     def __init__(self, descriptor: Descriptor, regressor: Regressor) -> None:
         super().__init__(descriptor.cutoff, 1, descriptor.smoothness)
@@ -41,6 +41,7 @@ class DescriptorPotential(Potential):
         self.folds = isinstance(regressor, Linear) and descriptor.has_density
         self.explicit = descriptor.has_fold
         self.pulls = descriptor.has_pull
+        self.closed = hasattr(regressor, "slopes")
 
     def forward(self, graph: Graph) -> Tensor:
         """Return the energy of each atom, (N,) in eV; atoms behind the last centre have an empty neighbourhood."""
@@ -81,22 +82,31 @@ class DescriptorPotential(Potential):
             return energies + self.regressor.bias.detach()[species], slopes
         with torch.no_grad():
             features = self.descriptor.contract(density)
-        features = features.detach().requires_grad_()
+        energies, theta = self.tangent(features.detach(), species)
+        return energies, self.descriptor.fold(density, theta)[1]
+
+    def tangent(self, features: Tensor, species: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the energies (n,) and their slopes by the features, (n, F), without a graph behind them."""
+        if self.closed:
+            return self.regressor.slopes(features, species)
+        features = features.requires_grad_()
         energies = self.regressor(features, species)
         theta = torch.autograd.grad([energies.sum() + 0.0 * features.sum()], [features])[0]
         assert theta is not None
-        return energies.detach(), self.descriptor.fold(density, theta)[1]
+        return energies.detach(), theta
 
     def differentiated(self, density: Tensor, species: Tensor) -> tuple[Tensor, Tensor]:
         """Return the same of a descriptor that does not know the slopes of its features."""
-        energies = self.folded(density, species) if self.folds else self.regressed(density, species)
-        slopes = torch.autograd.grad([energies.sum() + 0.0 * density.sum()], [density])[0]
+        if self.folds:
+            energies = self.folded(density, species)
+            total = energies.sum()
+        else:
+            features = self.descriptor.contract(density)
+            energies, theta = self.tangent(features.detach(), species)
+            total = (features * theta).sum()
+        slopes = torch.autograd.grad([total + 0.0 * density.sum()], [density])[0]
         assert slopes is not None
         return energies.detach(), slopes
-
-    def regressed(self, density: Tensor, species: Tensor) -> Tensor:
-        """Return the energies (n,) by way of the features."""
-        return self.regressor(self.descriptor.contract(density), species)
 
     def completed(self, energies: Tensor, graph: Graph) -> Tensor:
         """Return the energies of the leading atoms (n,) with those of the rest, which have no neighbours, (N,)."""

@@ -4,12 +4,21 @@ import pytest
 import torch
 
 from mdzoo.data import graph_from_atoms
-from mdzoo.descriptors import SO3, SO4
+from mdzoo.descriptors import SO3, SO4, SoapQuip
 from mdzoo.descriptors.slopes import colors, slopes_along, tangents
-from mdzoo.fit.design import baseline, design, linear_part, n_parameters, split
-from mdzoo.graph import Graph, collate
+from mdzoo.fit.design import (
+    baseline,
+    design,
+    linear_part,
+    linear_parts,
+    n_columns,
+    n_parameters,
+    set_theta,
+    split,
+)
+from mdzoo.graph import Graph, collate, within
 from mdzoo.potentials import DescriptorPotential, ForceField, SumPotential
-from mdzoo.regressors import Linear
+from mdzoo.regressors import DotProduct, Linear, Matern, Product, SparseGP, SquaredExponential, Sum
 from tests.fit.cases import CUTOFF, Plain, Quadratic, force_field, frames, linear, network, small
 
 
@@ -141,5 +150,52 @@ def test_a_fixed_bias_belongs_to_the_baseline():
 
 
 def test_a_model_without_a_linear_part_is_refused():
-    with pytest.raises(ValueError, match=r"`potential` must hold one DescriptorPotential whose.* linear.*MLP"):
+    with pytest.raises(ValueError, match=r"`potential` must hold a DescriptorPotential whose.* linear.*MLP"):
         design(network(), graph_of())
+
+
+def kernel_model(descriptor, kernel, numbers=(14,)) -> ForceField:
+    regressor = SparseGP(descriptor.n_features, len(numbers), 3, kernel)
+    graph = within(graph_of(numbers, 9), CUTOFF)
+    features = descriptor(graph)
+    kinds = graph.species[: len(features)]
+    points = [features[kinds == kind][:3] for kind in range(len(numbers))]
+    regressor.set_deviation(features)
+    regressor.set_points(torch.cat(points))
+    return force_field(regressor, descriptor, numbers)
+
+
+@pytest.mark.parametrize("max_bytes", [1, 10**9])
+def test_rows_of_kernels_of_every_kind(max_bytes):
+    descriptor = small(2, K=1)
+    n = descriptor.n_features
+    product = Product(
+        [Matern(n, 1.5, lengths=4.0), SquaredExponential(n, lengths=[2.0 + i for i in range(n)], ard=True)]
+    )
+    kernels = [Sum([DotProduct(n, 3, 0.5), product]), DotProduct(n, 1, normalise=False)]
+    check(kernel_model(descriptor, kernels, (14, 6)), graph_of((14, 6), 3), max_bytes=max_bytes)
+
+
+@pytest.mark.parametrize(
+    "descriptor",
+    [Plain(), SoapQuip(cutoff=CUTOFF, n_max=2, l_max=1), SO4(CUTOFF, 1, twojmax=2)],
+    ids=lambda d: type(d).__name__,
+)
+def test_rows_of_kernels_on_every_kind_of_descriptor(descriptor):
+    check(kernel_model(descriptor, Matern(descriptor.n_features, 2.5)), graph_of(count=3))
+
+
+def test_rows_of_several_linear_terms_stand_side_by_side():
+    """Linear + SparseGP + Linear of another cutoff, beside a pair potential."""
+    near = SO3(cutoff=3.0, K=1, L=1, radial="chebyshev")
+    kernel = kernel_model(near, None).potential.terms[-1]
+    model = linear()
+    model.potential.terms.extend([kernel, DescriptorPotential(Plain(), Linear(3, 1))])
+    widths = [n_columns(part) for part in linear_parts(model)]
+    assert widths == [linear_part(linear()).regressor.n_features + 1, 4, 4]
+    theta = torch.randn(sum(widths), dtype=torch.float64)
+    before = baseline(model)(graph_of())
+    set_theta(model, theta)
+    out, rows = model.eval()(graph_of()), design(model, graph_of())
+    torch.testing.assert_close(rows.energy @ theta, (out.energy - before.energy).detach())
+    torch.testing.assert_close(rows.forces @ theta, (out.forces - before.forces).detach())

@@ -178,7 +178,7 @@ def test_what_the_closed_form_cannot_do_is_refused():
         LeastSquares(linear(), WEIGHTS, -1.0)
     with pytest.raises(ValueError, match=r"`parts` must name two folds or more for cross_validation, got fewer"):
         LeastSquares(linear(), WEIGHTS, "cross_validation")
-    with pytest.raises(ValueError, match=r"`potential` must hold one DescriptorPotential whose regressor is linear"):
+    with pytest.raises(ValueError, match=r"`potential` must hold a DescriptorPotential whose regressor is linear"):
         LeastSquares(network(), WEIGHTS)
     lists = {"energy": [1.0, 2.0], "forces": 1.0}
     module = data()

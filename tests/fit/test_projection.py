@@ -36,7 +36,7 @@ def refit(model, module, first: LeastSquares) -> float:
     spectrum = decompose(least.train_factors, WEIGHTS, None, None)
     theta = solutions(spectrum, torch.tensor([RIDGE], dtype=torch.float64))[0]
     residual = root @ torch.cat([theta, theta.new_tensor([-1.0])])
-    return float(residual.square().sum() + RIDGE * (spectrum.scale * theta).square().sum())
+    return float(residual.square().sum() + RIDGE * (spectrum.prior * theta).square().sum())
 
 
 @pytest.mark.parametrize("kind", ["linear", "quadratic"])

@@ -11,7 +11,7 @@ import mdzoo.regressors
 from mdzoo.potentials.registry import MEMBERS
 from tests.zoo import ZOO, instance
 
-BASES = {"Descriptor", "ForceField", "PairPotential", "Potential", "Regressor", "TripletPotential"}
+BASES = {"Descriptor", "ForceField", "Kernel", "PairPotential", "Potential", "Regressor", "TripletPotential"}
 
 
 @pytest.mark.parametrize("room", [mdzoo.descriptors, mdzoo.regressors, mdzoo.potentials], ids=lambda r: r.__name__)
