@@ -126,7 +126,9 @@ class MolecularMechanics(Potential):
 def shared(out: Tensor, energies: Tensor, atoms: Tensor) -> Tensor:
     """Return the energies of the atoms with those of instances (n,) added, an equal share to each of `atoms` (n, k)."""
     share = (energies / atoms.shape[1]).to(out.dtype)
-    return out.index_add(0, atoms.reshape(-1), share.unsqueeze(1).expand(atoms.shape).reshape(-1))
+    for column in atoms.unbind(1):
+        out = out.index_add(0, column, share)
+    return out
 
 
 def lattice_sum_of(coulomb: str, cutoff: float, accuracy: float) -> LatticeSum | None:

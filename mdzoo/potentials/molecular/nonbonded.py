@@ -12,7 +12,7 @@ from mdzoo.potentials.molecular.pairs import Atoms, pair_place
 from mdzoo.potentials.molecular.topologies import Instances
 
 NEAR = 1e-2  # Angstrom, within which an edge is the nearest image of an excluded pair
-CHUNK = 32768  # pairs in one piece, in the cache
+CHUNK = 262144  # pairs in one piece: in the cache of a core, and not so few that calls cost more than arithmetic
 
 
 class PairEdges(nn.Module):
@@ -39,7 +39,7 @@ class PairEdges(nn.Module):
             x, y, z = graph.shifts.unbind(1)
             once = once | (itself & ((x > 0) | ((x == 0) & ((y > 0) | ((y == 0) & (z > 0))))))
         places = once.nonzero().squeeze(1)
-        square = graph.vectors.detach().index_select(0, places).square().sum(1)
+        square = squares(graph.vectors.detach().index_select(0, places))
         pairs = self.sorted_pairs(frame)
         if pairs.shape[0] > 0:
             vectors = shortest(frame, pairs[:, 0], pairs[:, 1]).detach()
@@ -98,23 +98,22 @@ class NonBonded(nn.Module):
 
     def forward(self, graph: Graph, places: Tensor, atoms: Atoms) -> Tensor:
         """Return phi of each edge that `places` names, (P,) in eV."""
-        square = graph.vectors.index_select(0, places).square().sum(1)
-        return self.between(square, graph, places, atoms)
+        return self.between(squares(graph.vectors.index_select(0, places)), graph, places, atoms)
 
     def first_order(self, graph: Graph, places: Tensor, atoms: Atoms) -> Tensor:
-        """Return the same with the slopes by the vectors alone behind it, piece by piece."""
-        bare = graph.vectors.detach()
-        energies, slopes = [torch.zeros_like(bare[:0, 0])], [torch.zeros_like(bare[:0])]
+        """Return the same with the slopes by the vectors alone behind it, as one sum, piece by piece."""
+        atoms = Atoms(atoms.pair, atoms.charges.detach(), atoms.sigmas.detach(), atoms.epsilons.detach())
+        change = torch.zeros_like(graph.vectors[:0]).sum()
+        energies = [torch.zeros_like(atoms.sigmas[:0])]
         for part in places.split(self.chunk):
-            vectors = bare.index_select(0, part)
-            square = vectors.square().sum(1).requires_grad_()
+            vectors = graph.vectors.index_select(0, part)
+            square = squares(vectors.detach()).requires_grad_()
             phi = self.between(square, graph, part, atoms)
             slope = torch.autograd.grad([phi.sum()], [square])[0]
             assert slope is not None
             energies.append(phi.detach())
-            slopes.append(2.0 * slope.unsqueeze(1) * vectors)
-        change = (graph.vectors.index_select(0, places) * torch.cat(slopes)).sum(1)
-        return torch.cat(energies) + (change - change.detach())
+            change = change + (vectors * (2.0 * slope.unsqueeze(1) * vectors.detach())).sum()
+        return torch.cat(energies) + (change - change.detach()) / max(1, places.shape[0])
 
     def between(self, square: Tensor, graph: Graph, places: Tensor, atoms: Atoms) -> Tensor:
         """Return phi of edges whose squared lengths are known, (P,) in eV."""
@@ -129,3 +128,9 @@ class NonBonded(nn.Module):
         """Return alpha of the structures of atoms i, (P,) or, where it is one for all, ()."""
         alpha = self.alpha * graph.pbc.any(1).to(graph.vectors.dtype)
         return alpha[0] if alpha.shape[0] == 1 else alpha.index_select(0, graph.batch.index_select(0, i))
+
+
+def squares(vectors: Tensor) -> Tensor:
+    """Return the squared lengths of vectors, (n,); several times faster than a sum over so short an axis."""
+    x, y, z = vectors.unbind(1)
+    return x * x + y * y + z * z
