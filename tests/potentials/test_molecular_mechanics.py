@@ -1,6 +1,7 @@
 """Molecular mechanics in batches, in sums and under a fit, and what it says of bad input."""
 
 import copy
+import json
 
 import numpy as np
 import pytest
@@ -243,6 +244,14 @@ def test_files_without_their_parameters_get_a_clear_error(tmp_path):
     path.write_text("HETATM    1  C   XXX A   1       0.000   0.000   0.000  1.00  0.00           C\nEND\n")
     with pytest.raises(ValueError, match=r"`pdb` must hold a whole system with its parameters, got .*; complete it"):
         read_molecular([{"pdb": str(path), "xml": ["amber14-all.xml"]}])
+
+
+def test_a_path_is_a_file_of_tables(tmp_path):
+    path = tmp_path / "force_field.json"
+    with pytest.raises(FileNotFoundError, match="`force_field` must be a file that is there, got .*; check the path"):
+        with_sources({"force_field": str(path)})
+    path.write_text(json.dumps(force_field()))
+    assert with_sources({"force_field": str(path)})["force_field"] == force_field()
 
 
 def test_files_need_openmm(monkeypatch):

@@ -4,6 +4,7 @@ OpenMM reads them (`pip install mdzoo[molecular]`); what comes out is plain, and
 """
 
 import importlib.util
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -36,10 +37,17 @@ def read_molecular(sources: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def with_sources(term: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the table of an empirical term; a `force_field` that is a list of sources is read."""
-    table = dict(term)
-    if isinstance(table.get("force_field"), list | tuple):
-        table["force_field"] = read_molecular(table["force_field"])
+    """Return the table of an empirical term with its `force_field` read, where that is a list of sources or a path.
+
+    A path is that of a JSON file with what `read_molecular` gave: whoever reads it needs no OpenMM.
+    """
+    table, given = dict(term), term.get("force_field")
+    if isinstance(given, str):
+        if not Path(given).is_file():
+            raise FileNotFoundError(f"`force_field` must be a file that is there, got {given!r}; check the path")
+        table["force_field"] = json.loads(Path(given).read_text(encoding="utf-8"))
+    elif isinstance(given, list | tuple):
+        table["force_field"] = read_molecular(given)
     return table
 
 
