@@ -40,10 +40,13 @@ class AtomTypes(nn.Module):
 
     def forward(self, frame: Frame) -> Tensor:
         """Return the type of each atom, (N,) in the order of the Graph."""
-        parts: list[Tensor] = []
-        for kind in frame.kind:
-            parts.append(self.types[self.starts[kind] : self.starts[kind + 1]])
-        return torch.empty_like(frame.order).index_copy(0, frame.order, torch.cat(parts))
+        out = torch.empty_like(frame.order)
+        for kind, firsts in enumerate(frame.firsts):
+            types = self.types[self.starts[kind] : self.starts[kind + 1]]
+            places = firsts.unsqueeze(1) + torch.arange(types.shape[0], device=types.device)
+            atoms = frame.order.index_select(0, places.flatten())
+            out = out.index_copy(0, atoms, types.repeat(firsts.shape[0]))
+        return out
 
 
 class Charges(nn.Module):

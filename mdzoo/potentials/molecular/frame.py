@@ -16,15 +16,14 @@ class Frame(NamedTuple):
     inverse: Tensor  # (S, 3, 3) 1/Angstrom: `vector @ inverse` counts lattice vectors, 0 along those not periodic
     batch: Tensor  # (N,) structure of each atom
     order: Tensor  # (N,) atoms of the Graph, structure by structure, each by its ids
-    first: list[int]  # (S) where each structure begins in `order`
-    kind: list[int]  # (S) topology of each structure
+    firsts: list[Tensor]  # of each topology, where the structures that have it begin in `order`
 
 
-def frame_of(graph: Graph, order: Tensor, first: list[int], kind: list[int]) -> Frame:
+def frame_of(graph: Graph, order: Tensor, firsts: list[Tensor]) -> Frame:
     """Return the Frame of a Graph whose atoms are sorted and whose topologies are known."""
     cell = graph.cell.detach()
     periodic = torch.where(graph.pbc.unsqueeze(2), cell, torch.zeros_like(cell))
-    return Frame(graph.positions, graph.cell, torch.linalg.pinv(periodic), graph.batch, order, first, kind)
+    return Frame(graph.positions, graph.cell, torch.linalg.pinv(periodic), graph.batch, order, firsts)
 
 
 def shortest(frame: Frame, i: Tensor, j: Tensor) -> Tensor:

@@ -47,9 +47,8 @@ class Topologies(nn.Module):
 
     def forward(self, graph: Graph) -> Frame:
         """Return where the atoms of each structure's topology stand."""
-        if graph.ids.numel() == 0:
-            return frame_of(graph, graph.ids, [0], [0])
-        order = torch.argsort(graph.batch * (graph.ids.max() + 1) + graph.ids, stable=True)
+        last = graph.ids.max() if graph.ids.numel() > 0 else torch.zeros_like(graph.ids).sum()
+        order = torch.argsort(graph.batch * (last + 1) + graph.ids, stable=True)
         counts: list[int] = torch.bincount(graph.batch, minlength=graph.cell.shape[0]).tolist()
         species = graph.species.index_select(0, order)
         first: list[int] = []
@@ -59,7 +58,8 @@ class Topologies(nn.Module):
             first.append(start)
             kind.append(self.find(species[start : start + count], structure))
             start += count
-        return frame_of(graph, order, first, kind)
+        begins, kinds = torch.tensor(first, dtype=torch.int64), torch.tensor(kind, dtype=torch.int64)
+        return frame_of(graph, order, [begins[kinds == t].to(order.device) for t in range(len(self.names))])
 
     def find(self, species: Tensor, structure: int) -> int:
         """Return the topology with these species in this order."""
@@ -106,9 +106,10 @@ class Instances(nn.Module):
     def forward(self, frame: Frame) -> tuple[Tensor, Tensor]:
         """Return the atoms of the Graph in each instance, (n, n_atoms), and its type, (n,)."""
         parts: list[Tensor] = []
-        for first, kind in zip(frame.first, frame.kind):  # noqa: B905 - TorchScript knows no `strict`
+        types: list[Tensor] = []
+        for kind, firsts in enumerate(frame.firsts):
             rows = self.rows[self.starts[kind] : self.starts[kind + 1]]
-            parts.append(torch.cat([rows[:, :-1] + first, rows[:, -1:]], 1))
-        rows = torch.cat(parts)
-        atoms = frame.order.index_select(0, rows[:, :-1].reshape(-1)).view(rows.shape[0], rows.shape[1] - 1)
-        return atoms, rows[:, -1].contiguous()
+            parts.append((rows[:, :-1] + firsts.view(-1, 1, 1)).flatten(0, 1))
+            types.append(rows[:, -1].repeat(firsts.shape[0]))
+        places = torch.cat(parts)
+        return frame.order.index_select(0, places.flatten()).view(places.shape), torch.cat(types)
