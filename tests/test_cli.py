@@ -241,3 +241,15 @@ def test_it_runs_from_another_folder(tmp_path):
     out = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
     assert "descriptor=" in out.stdout
     assert out.stderr == ""
+
+
+def test_properties_stand_beside_their_references(trained, tmp_path, capsys):
+    words = [f"model={trained}", "properties=[lattice]", "structure=null", "reference={a: 5.0}", f"run_dir={tmp_path}"]
+    assert main(["evaluate", *words]) == 0
+    found = json.loads((tmp_path / "properties.json").read_text())
+    assert found["reference"] == {"a": 5.0}
+    assert f"{found['found']['a']:.5g}" in capsys.readouterr().out
+    assert (tmp_path / "properties.png").is_file()
+    assert "`properties` must be all or some of" in refused(
+        capsys, "evaluate", *words[:1], "properties=gap", *words[2:]
+    )

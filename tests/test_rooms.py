@@ -37,6 +37,7 @@ HOMES = {  # in which rooms a third party may be imported
     "vesin": {"data", "export"},
     "openmm": {"data"},
     "matplotlib": {"evaluate"},
+    "phonopy": {"evaluate"},
     "wandb": {"fit"},
 }
 SCRIPTED = BASE | {"basis", "descriptors", "regressors", "potentials"}
