@@ -3,6 +3,8 @@
 GPA = 160.21766208  # GPa in one eV/Angstrom^3; CODATA 2014, the set of ASE and of LAMMPS's metal units
 KB = 8.617333262e-5  # Boltzmann's constant, eV/K; CODATA 2018
 MEV = 1e-3  # eV
+HARTREE = 27.211386245988  # eV; CODATA 2018
+BOHR = 0.529177210903  # Angstrom; CODATA 2018
 KJ_MOL = 1.0 / 96.48533212331001  # eV in one kJ/mol; CODATA 2018 (exact), the set of OpenMM
 COULOMB_LAMMPS_METAL = 14.399645  # e^2 / (4 pi epsilon_0), eV Angstrom; LAMMPS, units metal (update.cpp)
 

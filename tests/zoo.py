@@ -50,6 +50,10 @@ TWO = {**SMALL, "n_species": 2}
 LINEAR = {"name": "Linear"}
 QUADRATIC = {"name": "Quadratic"}
 LJ = {"name": "LennardJones", "epsilon": 1, "sigma": 2, "cutoff": 4, "trainable": True}
+BORN = {"name": "BornMayerHuggins", "A": [[1, 2], [2, 0]], "rho": 1, "sigma": 2, "C": 1, "D": -2, "cutoff": 4}
+MIE = {"name": "Mie", "epsilon": [1, 2], "sigma": [2, 1.8], "n": [12, 9], "m": 5, "cutoff": 4, "mixing": "sixthpower"}
+KNOTS = [[5, 2, 0.2, -0.5, -0.3], [3, 0, 0, 0, 1], [2, 0.5, 0.3, 0.2, 0.1]]
+TABLE = {"name": "PairTable", "values": KNOTS, "inner": 1, "cutoff": 4, "n_species": 2, "spacing": "r2"}
 LJ2 = {
     "name": "LennardJones",
     "epsilon": [[1, 2], [2, 1.5]],
@@ -84,6 +88,8 @@ TERSOFF2 = {
     "R": [[[3, 2.8], [2.9, 3]], [[3, 2.9], [2.9, 2.6]]],
     "lambda3": 1,
 }
+FREE = {"trainable": True}
+TWO_SPECIES = {"trainable": True, "n_species": 2}
 ENERGIES = {"name": "AtomicEnergies", "energies": [-3, 5], "trainable": True}
 MLP2 = {"name": "MLP", "hidden": [4, 3]}
 
@@ -180,6 +186,27 @@ ZOO: dict[str, Entry] = {
     "AtomicEnergies": Entry(ENERGIES, 2),
     "LennardJones": Entry(LJ),
     "LennardJones, two species": Entry(LJ2, 2),
+    "LennardJones 9-6 force-shifted": Entry({**LJ, "n": 9, "truncation": "force_shifted"}),
+    "BornMayerHuggins shifted, two species": Entry({**BORN, **TWO_SPECIES, "truncation": "shifted"}, 2),
+    "Buckingham": Entry(
+        {"name": "Buckingham", "A": 30, "rho": 0.5, "C": 10, "cutoff": 4, "truncation": "plain", **FREE}
+    ),
+    "Mie, two species": Entry({**MIE, **TWO_SPECIES}, 2),
+    "Morse": Entry({"name": "Morse", "D": 1, "alpha": 1, "r0": 2, "cutoff": 4, **FREE}),
+    "PairTable spline, two species": Entry({**TABLE, **FREE, "slopes": [[-1, 0], [-1, 0], [0, 0]]}, 2),
+    "PairTable linear": Entry({**TABLE, "values": KNOTS[0], "n_species": 1, "spacing": "r", "interpolation": "linear"}),
+    "Yukawa force-shifted, two species": Entry(
+        {
+            "name": "Yukawa",
+            "A": [[1, -2], [-2, 3]],
+            "kappa": 1,
+            "cutoff": 4,
+            "truncation": "force_shifted",
+            **TWO_SPECIES,
+        },
+        2,
+    ),
+    "D3, two species": Entry({"name": "D3", "atomic_numbers": [14, 8], "cutoff": 4, "cn_cutoff": 3.5, **FREE}, 2),
     "ZBL": Entry(ZBL, 2),
     "CoulombCut, two species": coulomb("CoulombCut"),
     "CoulombDSF, two species": coulomb("CoulombDSF", alpha=0.2),

@@ -18,10 +18,13 @@ from mdzoo.descriptors import (
 )
 from mdzoo.potentials.atomic_energies import AtomicEnergies
 from mdzoo.potentials.base import PairPotential, Potential
+from mdzoo.potentials.born_mayer_huggins import BornMayerHuggins
+from mdzoo.potentials.buckingham import Buckingham
 from mdzoo.potentials.coulomb_cut import CoulombCut
 from mdzoo.potentials.coulomb_dsf import CoulombDSF
 from mdzoo.potentials.coulomb_ewald import CoulombEwald
 from mdzoo.potentials.coulomb_wolf import CoulombWolf
+from mdzoo.potentials.d3 import D3
 from mdzoo.potentials.descriptor_potential import DescriptorPotential
 from mdzoo.potentials.eam import EAM
 from mdzoo.potentials.edip import EDIP
@@ -29,13 +32,17 @@ from mdzoo.potentials.ensemble import Ensemble
 from mdzoo.potentials.finnis_sinclair import FinnisSinclair
 from mdzoo.potentials.force_field import ForceField, Prediction
 from mdzoo.potentials.lennard_jones import LennardJones
+from mdzoo.potentials.mie import Mie
 from mdzoo.potentials.molecular_mechanics import MolecularMechanics
+from mdzoo.potentials.morse import Morse
+from mdzoo.potentials.pair_table import PairTable
 from mdzoo.potentials.registry import build, register
 from mdzoo.potentials.stillinger_weber import StillingerWeber
 from mdzoo.potentials.sum_potential import SumPotential
 from mdzoo.potentials.tersoff import Tersoff
 from mdzoo.potentials.tersoff_mod import TersoffMod
 from mdzoo.potentials.triplet_potential import TripletPotential
+from mdzoo.potentials.yukawa import Yukawa
 from mdzoo.potentials.zbl import ZBL
 from mdzoo.regressors import (
     MLP,
@@ -52,10 +59,13 @@ from mdzoo.regressors import (
 )
 
 __all__ = [
+    "D3",
     "EAM",
     "EDIP",
     "ZBL",
     "AtomicEnergies",
+    "BornMayerHuggins",
+    "Buckingham",
     "CoulombCut",
     "CoulombDSF",
     "CoulombEwald",
@@ -65,8 +75,11 @@ __all__ = [
     "FinnisSinclair",
     "ForceField",
     "LennardJones",
+    "Mie",
     "MolecularMechanics",
+    "Morse",
     "PairPotential",
+    "PairTable",
     "Potential",
     "Prediction",
     "StillingerWeber",
@@ -74,16 +87,20 @@ __all__ = [
     "Tersoff",
     "TersoffMod",
     "TripletPotential",
+    "Yukawa",
     "build",
     "register",
 ]
 
 register(
+    D3,
     SoapQuip,
     Soap,
     ACSF,
     ACE,
     AtomicEnergies,
+    BornMayerHuggins,
+    Buckingham,
     Concatenate,
     CoulombCut,
     CoulombDSF,
@@ -96,8 +113,11 @@ register(
     Ensemble,
     FinnisSinclair,
     LennardJones,
+    Mie,
     MliapSO3,
     MolecularMechanics,
+    Morse,
+    PairTable,
     Projection,
     SeE3,
     Select,
@@ -105,6 +125,7 @@ register(
     SumPotential,
     Tersoff,
     TersoffMod,
+    Yukawa,
     ZBL,
     SO3,
     SO4,

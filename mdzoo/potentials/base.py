@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from mdzoo.basis.cutoff import smoothstep
 from mdzoo.graph import Graph
 from mdzoo.ops import segment_sum
 
@@ -47,17 +48,80 @@ class Potential(nn.Module):
         return graph.charges
 
 
+TRUNCATIONS = {"plain": -1, "shifted": 0, "force_shifted": 1, "switched": 2}  # their smoothness
+
+
 class PairPotential(Potential):
-    """A sum over pairs, `E_i = 1/2 sum_j phi(r_ij, s_i, s_j)`: a member gives `pair_energy` alone."""
+    """A sum over pairs, `E_i = 1/2 sum_j phi_c(r_ij)`: a member gives `pair_energy` alone, phi without a cutoff.
+
+    How phi ends at the cutoff rc is the same choice for all members:
+
+    - `plain`: `phi_c = phi` below rc; the energy steps there;
+    - `shifted`: `phi - phi(rc)` (LAMMPS: `pair_modify shift yes`);
+    - `force_shifted`: `phi - phi(rc) - (r - rc) phi'(rc)` (LAMMPS: `lj/smooth/linear`);
+    - `switched`: `phi S(t)`, `S = 1 - 10 t^3 + 15 t^4 - 6 t^5`, `t = (r - onset) / (rc - onset)`: phi itself below
+      `onset`, two continuous derivatives at either end.
+
+    Arguments:
+        cutoff: Angstrom.
+        truncation: one of these.
+        onset: where `switched` begins, Angstrom; 0.8 cutoff if not given.
+        n_species: number of elements.
+    """
+
+    def __init__(
+        self, cutoff: float, truncation: str = "plain", onset: float | None = None, n_species: int = 1
+    ) -> None:
+        if truncation not in TRUNCATIONS:
+            raise ValueError(f"`truncation` must be one of {list(TRUNCATIONS)}, got {truncation!r}; choose one")
+        super().__init__(cutoff, 1, TRUNCATIONS[truncation])
+        self.truncation = str(truncation)
+        self.onset = 0.8 * self.cutoff if onset is None else float(onset)
+        if not 0.0 <= self.onset < self.cutoff:
+            raise ValueError(
+                f"`onset` must be within [0, cutoff={self.cutoff}), got {self.onset}; begin the switch below the cutoff"
+            )
+        self.n_species = int(n_species)
 
     def pair_energy(self, r: Tensor, species_i: Tensor, species_j: Tensor) -> Tensor:
-        """Return phi of each edge, (E,) in eV, already smooth at the cutoff."""
+        """Return phi of each edge, (E,) in eV."""
         raise NotImplementedError
 
     def forward(self, graph: Graph) -> Tensor:
         """Return the energy of each atom, (N,) in eV."""
         r = torch.linalg.vector_norm(graph.vectors, dim=-1)
         species_i, species_j = graph.species[graph.centers], graph.species[graph.neighbors]
-        phi = self.pair_energy(r, species_i, species_j)
+        phi = self.ended(self.pair_energy(r, species_i, species_j), r, species_i, species_j)
         phi = torch.where(r < self.cutoff, phi, torch.zeros_like(phi))
         return segment_sum(0.5 * phi, graph.centers, graph.species.shape[0])
+
+    def ended(self, phi: Tensor, r: Tensor, species_i: Tensor, species_j: Tensor) -> Tensor:
+        """Return what the truncation makes of phi at the distances r, (E,) in eV."""
+        if self.truncation == "plain":
+            return phi
+        if self.truncation == "switched":
+            return phi * (1.0 - smoothstep((r - self.onset) / (self.cutoff - self.onset), 2))
+        pair = self.pair(species_i, species_j)
+        if torch.jit.is_scripting():  # it knows no `enable_grad`; a ForceField needs gradients anyway
+            last, slope = self.at_cutoff(r)
+        else:
+            with torch.enable_grad():
+                last, slope = self.at_cutoff(r)
+        phi = phi - last.index_select(0, pair)
+        if self.truncation == "force_shifted":
+            phi = phi - (r - self.cutoff) * slope.index_select(0, pair)
+        return phi
+
+    def pair(self, species_i: Tensor, species_j: Tensor) -> Tensor:
+        """Return the place of each pair of species in a flat n x n table."""
+        return species_i * self.n_species + species_j
+
+    def at_cutoff(self, like: Tensor) -> tuple[Tensor, Tensor]:
+        """Return phi and its derivative at the cutoff for each pair of species, (n * n,) each."""
+        kinds = torch.arange(self.n_species, device=like.device)
+        species_i, species_j = kinds.repeat_interleave(self.n_species), kinds.repeat(self.n_species)
+        r = torch.full_like(species_i, 1, dtype=like.dtype).mul(self.cutoff).requires_grad_()
+        phi = self.pair_energy(r, species_i, species_j)
+        slope = torch.autograd.grad([phi.sum()], [r], create_graph=True)[0]
+        assert slope is not None
+        return phi, slope

@@ -49,7 +49,8 @@ class ZBL(PairPotential):
         bounds: Bounds = None,
         ties: Ties = None,
     ) -> None:
-        super().__init__(outer, 1, 2)
+        super().__init__(outer, n_species=len(atomic_numbers))
+        self.smoothness = 2  # its own switch, where others have a truncation
         self.inner = float(inner)
         if not 0.0 <= self.inner < self.cutoff:
             raise ValueError(f"`inner` must be within [0, outer={self.cutoff}), got {self.inner}; switch below `outer`")
@@ -69,7 +70,7 @@ class ZBL(PairPotential):
 
     def pair_energy(self, r: Tensor, species_i: Tensor, species_j: Tensor) -> Tensor:
         """Return phi of each edge, (E,) in eV."""
-        pair = species_i * self.z.shape[0] + species_j
+        pair = self.pair(species_i, species_j)
         decay = self.decay()
         shift = self.shift(decay).index_select(0, pair)
         x = (decay.index_select(0, pair) * r.unsqueeze(-1)).clamp(max=80.0)  # e^-80: rounding; float32 slows beyond

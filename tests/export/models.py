@@ -17,7 +17,8 @@ class Spring(PairPotential):
     """`phi = strength (1 - x^2)^4`, x = r / cutoff: soft, smooth, repulsive."""
 
     def __init__(self, strength: float = 2.0, cutoff: float = 3.5) -> None:
-        super().__init__(cutoff, 1, 3)
+        super().__init__(cutoff)
+        self.smoothness = 3
         self.strength = torch.nn.Parameter(torch.tensor(float(strength), dtype=torch.float64))
 
     def pair_energy(self, r: Tensor, species_i: Tensor, species_j: Tensor) -> Tensor:

@@ -120,7 +120,7 @@ def test_bases_ask_for_what_is_missing():
     with pytest.raises(NotImplementedError):
         Potential(1, 1, 1)(GRAPH)
     with pytest.raises(NotImplementedError):
-        PairPotential(1, 1, 1)(GRAPH)
+        PairPotential(1)(GRAPH)
     with pytest.raises(NotImplementedError):
         Regressor(1, 1)(torch.zeros(1, 1), torch.zeros(1, dtype=torch.int64))
 
@@ -130,7 +130,7 @@ def test_a_new_pair_potential_is_one_formula():
         def pair_energy(self, r, species_i, species_j):
             return ((1.0 - torch.exp(-(r - 2.0))) ** 2 - 1.0) * (1.0 - r / self.cutoff) ** 3
 
-    morse = Morse(4.0, 1, 2)
+    morse = Morse(4.0)
     r = torch.linalg.vector_norm(GRAPH.vectors, dim=1)
     expected = 0.5 * morse.pair_energy(r, r, r)[r < 4.0].sum()
     torch.testing.assert_close(morse(GRAPH).sum(), expected)

@@ -19,7 +19,7 @@ def fcc():
 
 def energy(sigma, graph):
     with torch.no_grad():
-        return float(LennardJones(1.0, sigma, 9.0, 6.0)(graph))
+        return float(LennardJones(1.0, sigma, 9.0, onset=6.0)(graph))
 
 
 def tail(power):
@@ -55,7 +55,7 @@ def test_below_the_switch_it_is_lj_cut_of_lammps(rng):
     epsilon, sigma = [[0.1, 0.3], [0.3, 0.2]], [[2.0, 1.9], [1.9, 2.2]]
     pairs = [f"pair_coeff {i + 1} {j + 1} {epsilon[i][j]} {sigma[i][j]}" for i, j in ((0, 0), (0, 1), (1, 1))]
     expected = ask_lammps(structure, ["pair_style lj/cut 6.0", *pairs], 2)
-    model = ForceField(LennardJones(epsilon, sigma, 8.0, 6.0, n_species=2), [18, 36]).eval()
+    model = ForceField(LennardJones(epsilon, sigma, 8.0, onset=6.0, n_species=2), [18, 36]).eval()
     found = model(brute_force_graph(structure, 8.0))
     assert float(found.energy) == pytest.approx(expected.energy, rel=1e-12)
     largest = np.abs(expected.forces).max()
@@ -81,8 +81,8 @@ def test_chosen_parameters_train_and_stay_positive():
     ("arguments", "message"),
     [
         ({"onset": 5}, r"`onset` must be within \[0, cutoff=5.0\), got 5.0; begin the switch below the cutoff"),
-        ({"epsilon": -1.0}, r"`epsilon` must be positive and finite, got -1.0; leave out what does not act"),
-        ({"sigma": [1.0, float("nan")]}, r"`sigma` must be positive and finite, got \[1.0, nan\]"),
+        ({"epsilon": -1.0}, r"`epsilon` must be finite and positive, got \[-1.0, -1.0, -1.0\]; correct"),
+        ({"sigma": [1.0, float("nan")]}, r"`sigma` must be positive and finite, got \[\[1.0, nan\]"),
         ({"sigma": [1.0, 2.0, 3.0]}, r"`sigma` must be one number, 2 numbers to mix or a symmetric 2 x 2 table, got"),
         ({"epsilon": [[1.0, 2.0], [3.0, 1.0]]}, r"`epsilon` must be .* got \[\[1.0, 2.0\], \[3.0, 1.0\]\]; give them"),
         ({"trainable": ["eps"]}, r"`trainable` must be .* \['epsilon', 'sigma'\], got \['eps'\]; name these"),
