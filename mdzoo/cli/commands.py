@@ -16,6 +16,7 @@ from rich.console import Console
 import mdzoo
 from mdzoo.cli.config import compose, plain
 from mdzoo.cli.listing import members, models
+from mdzoo.cli.properties import write_properties
 from mdzoo.cli.run_dir import Clock, rank, write_json
 from mdzoo.data import DataModule, read
 from mdzoo.data.parameter_files import with_file
@@ -23,7 +24,6 @@ from mdzoo.data.parameter_files.molecular import with_sources
 from mdzoo.evaluate.benchmark import benchmark, crystal, supercell, timing_table
 from mdzoo.evaluate.judge import judge, summary
 from mdzoo.evaluate.plots import parity
-from mdzoo.evaluate.properties import draw, measure, properties_table, reference_values
 from mdzoo.evaluate.report import compare, error_table, motion_table, pairs_table
 from mdzoo.potentials import ForceField, build, checkpoint
 from mdzoo.potentials.assemble import assemble
@@ -94,26 +94,13 @@ def evaluate(config: DictConfig, run_dir: Path) -> None:
     settings, clock = plain(config), Clock()
     force_field = mdzoo.load(settings["model"])
     if settings["properties"]:
-        write_properties(force_field, settings, run_dir)
+        console.print(write_properties(force_field, settings, run_dir))
         return
     with clock("read"):
         data = data_module(own_data(config) | {"atomic_numbers": force_field.atomic_numbers})
         data.cutoff = force_field.cutoff
         data.setup()
     write_errors(force_field, data, run_dir, settings["seed"], clock)
-
-
-def write_properties(force_field: ForceField, settings: dict[str, Any], run_dir: Path) -> None:
-    """Measure properties; write `properties.json` and `properties.png` and print the table."""
-    atoms = read(settings["structure"])[0] if settings["structure"] else crystal(force_field.atomic_numbers[0])
-    formula = atoms.symbols.get_chemical_formula(empirical=True)
-    reference = reference_values(settings["reference"], formula)
-    found = measure(force_field, atoms, settings["properties"])
-    title = f"{summary(force_field)['name']}: {formula}"
-    write_json(run_dir / "properties.json", {"structure": formula, "found": found, "reference": reference})
-    draw(found, reference, run_dir / "properties.png", title)
-    console.print(properties_table(found, reference, title))
-    console.print(f"written: {run_dir}")
 
 
 def export(config: DictConfig, run_dir: Path) -> None:

@@ -11,7 +11,7 @@ from mdzoo.evaluate.properties import KINDS, draw, measure, properties_table, re
 from mdzoo.evaluate.properties.bulk import birch_murnaghan, named_constants
 from mdzoo.evaluate.properties.calculator import relax
 from mdzoo.evaluate.properties.defects import along, cut
-from mdzoo.potentials import ForceField, LennardJones, Morse
+from mdzoo.potentials import ForceField, LennardJones, Morse, StillingerWeber
 from mdzoo.units import GPA
 
 D, ALPHA, R0 = 0.4, 1.6, 2.5  # eV, 1/Angstrom, Angstrom: a well around the nearest neighbours alone
@@ -65,6 +65,21 @@ def test_phonons_of_nearest_neighbour_springs(found):
     at = int(np.argmin(np.abs(np.array(found["distance"]) - found["corners"][found["labels"].index("X")])))
     np.testing.assert_allclose(sorted(found["path"][at]), thz * np.sqrt([4.0, 4.0, 8.0]), rtol=1e-3)
     assert found["gamma_max"] == pytest.approx(0.0, abs=1e-2)
+
+
+def test_stillinger_weber_has_the_published_elasticity_of_silicon():
+    """C11 151.4, C12 76.4, C44 56.4 GPa (Cowley, DOI 10.1103/PhysRevLett.60.2379), -2 epsilon at 5.431 Angstrom.
+
+    C44 with clamped ions is the second difference of the energy of LAMMPS's `sw` by shears of 0.001. An ideal vacancy
+    loses four bonds of epsilon and wins back half of them; nothing around it is strained.
+    """
+    found = measure(ForceField(StillingerWeber(), [14]), bulk("Si", cubic=True), ["lattice", "elastic", "vacancy"])
+    assert found["a"] == pytest.approx(5.431, abs=1e-4)
+    assert found["energy"] == pytest.approx(-2.0 * 2.1683, rel=1e-9)
+    for name, value in (("C11", 151.4), ("C12", 76.4), ("C44", 56.4)):
+        assert found[name] == pytest.approx(value, abs=0.06), name
+    assert found["C44_clamped"] == pytest.approx(109.7565, rel=1e-5)
+    assert found["vacancy"] == pytest.approx(2.0 * 2.1683, rel=1e-6)
 
 
 def test_lennard_jones_is_the_fcc_of_the_lattice_sums():

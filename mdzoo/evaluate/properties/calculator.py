@@ -7,7 +7,7 @@ import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import Calculator, all_changes
 from ase.filters import FrechetCellFilter
-from ase.optimize import BFGS
+from ase.optimize import LBFGS
 from ase.stress import full_3x3_to_voigt_6_stress
 
 from mdzoo.data.graphs import graph_from_atoms
@@ -47,7 +47,8 @@ def relax(atoms: Atoms, cell: bool = False, fmax: float = 1e-6, steps: int = 100
     out = atoms.copy()
     out.calc = atoms.calc
     moving: Any = FrechetCellFilter(out) if cell else out
-    if not BFGS(moving, logfile=None).run(fmax=fmax, steps=steps):
+    optimizer: Any = LBFGS
+    if not optimizer(moving, logfile=None).run(fmax=fmax, steps=steps):
         left = np.abs(out.get_forces()).max()
         raise ValueError(
             f"`structure` must relax to {fmax} eV/Angstrom within {steps} steps, got forces of {left:.2g} for "

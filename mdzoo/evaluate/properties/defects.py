@@ -22,13 +22,22 @@ def vacancy_energy(crystal: Atoms, length: float = 10.0) -> float:
     cell = crystal.repeat(repeats(crystal, length))
     del cell[0]
     cell.calc = crystal.calc
-    return float(relax(cell, fmax=1e-4).get_potential_energy() - len(cell) * energy)
+    return float(relax(shaken(cell), fmax=1e-4).get_potential_energy() - len(cell) * energy)
+
+
+def shaken(atoms: Atoms) -> Atoms:
+    """Return a copy with atoms moved by about 0.02 Angstrom, off places that forces leave by symmetry alone."""
+    out = atoms.copy()
+    out.calc = atoms.calc
+    out.rattle(0.02, seed=0)
+    return out
 
 
 def surface_energies(crystal: Atoms, miller: tuple[int, int, int], thickness: float = 15.0) -> tuple[float, float]:
     """Return `(E - N e) / (2 A)` in J/m^2 of a slab with two like faces, as cut and relaxed.
 
-    The crystal is cut between the two planes of atoms that are furthest apart; nothing is reconstructed.
+    The crystal is cut between the two planes of atoms that are furthest apart; what needs a larger cell than its own to
+    reconstruct does not.
 
     Arguments:
         crystal: relaxed, with a calculator; Miller indices are those of its cell.
@@ -39,8 +48,9 @@ def surface_energies(crystal: Atoms, miller: tuple[int, int, int], thickness: fl
     slab.calc = crystal.calc
     area = np.linalg.norm(np.cross(slab.cell[0], slab.cell[1]))
     bulk = len(slab) * crystal.get_potential_energy() / len(crystal)
-    found = (slab.get_potential_energy(), relax(slab, fmax=1e-4).get_potential_energy())
-    return tuple((energy - bulk) / (2.0 * area) * JOULE for energy in found)  # type: ignore[return-value]
+    found = (slab.get_potential_energy(), relax(shaken(slab), fmax=1e-4).get_potential_energy())
+    as_cut, relaxed = (float((energy - bulk) / (2.0 * area) * JOULE) for energy in found)
+    return as_cut, relaxed
 
 
 def cut(crystal: Atoms, miller: tuple[int, int, int], thickness: float, vacuum: float) -> Atoms:

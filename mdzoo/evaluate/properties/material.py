@@ -34,12 +34,8 @@ class Material:
         a, b, c = self.crystal.cell.lengths()
         n = len(self.crystal)
         sizes = {"a": a} if max(abs(a - b), abs(a - c)) < 1e-4 * a else {"a": a, "b": b, "c": c}
-        energy = self.crystal.get_potential_energy() / n
-        return {
-            **{key: float(x) for key, x in sizes.items()},
-            "energy": energy,
-            "atom_volume": self.crystal.cell.volume / n,
-        }
+        found = {"energy": self.crystal.get_potential_energy() / n, "atom_volume": self.crystal.cell.volume / n}
+        return {key: float(value) for key, value in (sizes | found).items()}
 
     def eos(self) -> dict[str, Any]:
         """Return the equation of state."""
