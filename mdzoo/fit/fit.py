@@ -120,7 +120,8 @@ def solved(force_field: ForceField, data: Any, run: Run, chosen: LeastSquaresSet
     parts = parts_of(data, chosen) if chosen.ridge == "cross_validation" else None
     shape = shape_of(force_field, chosen.stiffness)
     memory = memory_free() / chosen.devices if chosen.memory is None else chosen.memory
-    module = LeastSquares(force_field, chosen.weights, chosen.ridge, parts, shape, memory)
+    module = LeastSquares(force_field, chosen.weights, chosen.ridge, parts, shape, memory, chosen.prior)
+    module.learn_noise(chosen.noise, data.groups)
     say(run, forecast(module, data.train_set, chosen.devices).text())
     trainer = trainer_of(run, [], chosen.devices, max_epochs=1, enable_checkpointing=False, accelerator="cpu")
     trainer.fit(module, datamodule=Loaders(data, [data.train_set, data.val_set], chosen.batch_size, False))

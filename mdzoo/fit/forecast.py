@@ -55,7 +55,8 @@ def forecast(module: Any, dataset: Any, ranks: int = 1) -> Forecast:
     middle = int(np.argsort(atoms)[len(atoms) // 2])
     batch, n = dataset.one(middle), module.train_factors.n_columns - 1
     each = seconds_of(lambda: module.stream(Factors(n), batch, None)) / atoms[middle]
-    memory = memory_needed(n, module.train_factors.n_parts * len(module.targets))
+    factors = module.train_factors
+    memory = memory_needed(n, factors.n_parts * factors.n_groups * len(module.targets))
     seconds = (float(each * atoms.sum()) / ranks, *work(n, rows // ranks, module.decompositions()))
     return Forecast(n, len(atoms), rows, memory, module.memory, seconds)
 

@@ -12,11 +12,13 @@ from mdzoo.data.labels import Batch
 from mdzoo.fit.design import baseline, n_parameters, set_theta, split
 from mdzoo.fit.factors import TARGETS, Factors
 from mdzoo.fit.forecast import check_memory, memory_free
+from mdzoo.fit.noise import learn_weights
 from mdzoo.fit.prior import shape_of
+from mdzoo.fit.relevance import relevant
 from mdzoo.fit.rows import labelled_rows
 from mdzoo.fit.select import Choice, choices, decompose, one_setting, settings
 from mdzoo.fit.solve import LinearPosterior
-from mdzoo.fit.spectrum import Shape, Spectrum, best_evidence, condition, posterior
+from mdzoo.fit.spectrum import Shape, Spectrum, best_evidence, condition, posterior, rank
 from mdzoo.potentials import ForceField
 
 log = logging.getLogger(__name__)
@@ -37,6 +39,7 @@ class LeastSquares(pl.LightningModule):
             never left out; (n,) int.
         shape: of the prior, see `mdzoo.fit.spectrum`; by default that of the force field.
         memory: bytes that the fit may take; None for what the machine has left.
+        prior: `ridge`, or `relevance` (see there), of the parameters.
 
     Attributes after the fit: `posterior`, `chosen` (weights), `strength` (of the ridge), `condition`, `tried` (list of
     Choice, best first).
@@ -45,6 +48,7 @@ class LeastSquares(pl.LightningModule):
     posterior: LinearPosterior
     strength: float
     condition: float
+    rank: int
     chosen: dict[str, float]
 
     def __init__(
@@ -55,6 +59,7 @@ class LeastSquares(pl.LightningModule):
         parts: Tensor | None = None,
         shape: Tensor | Shape | None = None,
         memory: float | None = None,
+        prior: str = "ridge",
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
@@ -67,10 +72,27 @@ class LeastSquares(pl.LightningModule):
         self.parts = parts
         n_parts = 1 if parts is None else int(parts.max()) + 1 + int(parts.min() < 0)
         self.memory = memory_free() if memory is None else float(memory)
-        check_memory(n_parameters(force_field), n_parts * len(self.targets), self.memory)
-        self.train_factors = Factors(n_parameters(force_field), n_parts)
+        self.prior, self.noise = prior, "given"
+        check_prior(prior, self.shape)
+        self.train_factors = self.room(n_parts, 1)
         self.val_factors = Factors(n_parameters(force_field))
         self.tried: list[Choice] = []
+
+    def room(self, n_parts: int, n_groups: int) -> Factors:
+        """Return empty factors, if there is memory for them."""
+        n = n_parameters(self.force_field)
+        check_memory(n, n_parts * n_groups * len(self.targets), self.memory)
+        return Factors(n, n_parts, n_groups)
+
+    def learn_noise(self, noise: str, groups: Sequence[str] = ()) -> None:
+        """Say, before any data come, whether the weights are `given` or learnt, see `mdzoo.fit.noise`.
+
+        Arguments:
+            noise: `given`, or learnt for each `target`, or for each target in each `group` of the data.
+            groups: their names, in the order of the labels.
+        """
+        self.noise, self.groups = noise, list(groups)
+        self.train_factors = self.room(self.train_factors.n_parts, len(self.groups) if noise == "group" else 1)
 
     def configure_optimizers(self) -> None:
         """There is nothing to optimise step by step."""
@@ -88,10 +110,11 @@ class LeastSquares(pl.LightningModule):
         """Add the rows of each structure of a batch to the factors of its part."""
         for single in singles(batch):
             part = 0 if parts is None else int(parts[int(single.labels.index[0])]) % factors.n_parts
+            group = int(single.labels.group[0]) if factors.n_groups > 1 else 0
             with torch.enable_grad():
                 rows = labelled_rows(self.force_field, self.base, single, self.targets)
             for target, block in rows.items():
-                factors.add(part, target, block.cpu())
+                factors.add(part, target, block.cpu(), group)
 
     def on_train_epoch_end(self) -> None:
         """Merge the ranks and solve."""
@@ -102,12 +125,16 @@ class LeastSquares(pl.LightningModule):
 
     def solve(self) -> LinearPosterior:
         """Choose ridge and weights, set the parameters of the force field and return their posterior."""
+        if self.noise != "given":
+            self.weights = dict(learn_weights(self.train_factors, self.targets, self.shape))
         if self.ridge in ("validation", "cross_validation"):
             self.tried = self.try_all()
         self.chosen = self.tried[0].weights if self.tried else one_setting(self.weights, self.ridge)
         found = decompose(self.train_factors, self.chosen, self.shape, None)
         self.strength = self.tried[0].ridge if self.tried else self.strength_of(found)
-        self.posterior, self.condition = posterior(found, self.strength), condition(found)
+        self.posterior, self.condition, self.rank = posterior(found, self.strength), condition(found), rank(found)
+        if self.prior == "relevance":
+            self.posterior = relevant(self.train_factors.stack(self.chosen), found.rows)
         set_theta(self.force_field, self.posterior.mean)
         for line in report(self):
             log.info(line)
@@ -154,7 +181,19 @@ def check(force_field: ForceField, ridge: Any, parts: Tensor | None) -> None:
     if not number and ridge not in RIDGES:
         raise ValueError(f"`ridge` must be a number from 0 up or one of {list(RIDGES)}, got {ridge!r}; choose one")
     if ridge == "cross_validation" and (parts is None or len(set(parts.tolist()) - {-1}) < 2):
-        raise ValueError("`parts` must name two folds or more for cross_validation, got fewer; set folds to 5")
+        raise ValueError(
+            "`parts` must name two folds or more for cross_validation, got fewer; set folds to 5, or ridge=evidence "
+            "where all structures are alike"
+        )
+
+
+def check_prior(prior: str, shape: Tensor | Shape | None) -> None:
+    """Raise a ValueError unless the prior can be of that kind."""
+    if prior == "relevance" and shape is not None:
+        raise ValueError(
+            "`prior` must be ridge for a kernel and with a stiffness, got relevance; a width for each parameter is for "
+            "linear regressors with stiffness=0"
+        )
 
 
 def singles(batch: Batch) -> list[Batch]:
@@ -175,6 +214,15 @@ def report(module: LeastSquares) -> list[str]:
         f"least squares: {len(post.mean)} parameters ({post.effective:.0f} effective), condition "
         f"{module.condition:.1e}, ridge {module.strength:.1e}, weights {module.chosen}"
     ]
+    if module.rank < len(post.mean):
+        decides = "the prior decides" if module.strength > 0.0 else "the shortest solution is taken"
+        lines.append(
+            f"  {len(post.mean) - module.rank} of {len(post.mean)} directions are not determined (few rows, features "
+            f"that are constant or depend on one another): {decides}"
+        )
+    for (target, group), weight in module.train_factors.emphasis.items():
+        if module.noise == "group":
+            lines.append(f"  weight of {target} in {module.groups[group]}: {weight * module.chosen[target]:.4g}")
     for choice in module.tried[:5]:
         errors = ", ".join(f"{target} {error:.5f}" for target, error in choice.errors.items())
         lines.append(f"  held out: ridge {choice.ridge:.1e}, weights {choice.weights}: rms {errors}")

@@ -21,6 +21,11 @@ class LeastSquaresSettings:
     Arguments:
         weights: w_E, w_F, w_S; a list lets cross-validation or validation choose.
         ridge: a number, or `evidence`, `validation`, `cross_validation`.
+        prior: `ridge`, or `relevance`: each parameter has a prior width of its own (automatic relevance determination;
+            with ridge=evidence and one number for each weight).
+        noise: `given`: the weights are one over the noise of each target. `target`: the noise of each target is learnt
+            by the evidence, guarded against running away, and the weights follow from it. `group`: likewise for each
+            target in each group of the data. Then `weights` only say which targets count.
         folds: number of folds of cross-validation (grouped: twins and trajectories stay together), or `group` to leave
             out the groups of the data in turn.
         stiffness: power by which the prior narrows with the quantum numbers of a feature, see `mdzoo.fit.prior`.
@@ -38,6 +43,8 @@ class LeastSquaresSettings:
 
     weights: Weights = field(default_factory=lambda: default_weights() | {"energy": [1.0, 10.0, 100.0]})
     ridge: float | str = "cross_validation"
+    prior: str = "ridge"
+    noise: str = "given"
     folds: int | str = 5
     stiffness: float = 0.0
     optimise_empirical: bool = False
@@ -48,6 +55,13 @@ class LeastSquaresSettings:
     devices: int = 1
 
     def __post_init__(self) -> None:
+        one_of("prior", self.prior, ["ridge", "relevance"])
+        one_of("noise", self.noise, ["given", "target", "group"])
+        if self.prior == "relevance" and (self.ridge != "evidence" or self.stiffness != 0.0):
+            raise ValueError(
+                f"`prior` must be ridge with ridge={self.ridge} and stiffness={self.stiffness}, got relevance; that "
+                "needs ridge=evidence and stiffness=0"
+            )
         if (self.optimise_empirical or self.optimise_kernel) and self.devices > 1:
             which = "optimise_empirical" if self.optimise_empirical else "optimise_kernel"
             raise ValueError(

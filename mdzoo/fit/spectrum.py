@@ -149,3 +149,8 @@ def posterior(spec: Spectrum, ridge: float) -> LinearPosterior:
 def condition(spec: Spectrum) -> float:
     """Return the condition number of the scaled columns."""
     return float(spec.singular[0] / spec.singular[-1].clamp_min(torch.finfo(torch.float64).tiny))
+
+
+def rank(spec: Spectrum) -> int:
+    """Return in how many directions the rows say anything."""
+    return int((spec.singular > spec.singular[0] * torch.finfo(torch.float64).eps * len(spec.singular)).sum())

@@ -10,7 +10,8 @@ from pathlib import Path
 import torch
 
 from mdzoo.fit import fit
-from tests.fit.cases import data, frames, linear, network
+from mdzoo.regressors import Linear
+from tests.fit.cases import Plain, data, force_field, frames, network
 
 SGD = {"name": "sgd", "weights": {"energy": 1.0, "forces": 1.0}, "epochs": 2, "batch_size": 4}
 LEAST_SQUARES = {"name": "least_squares", "weights": {"energy": [1.0, 10.0], "forces": 1.0}, "folds": 3}
@@ -18,7 +19,8 @@ LEAST_SQUARES = {"name": "least_squares", "weights": {"energy": [1.0, 10.0], "fo
 
 def run(folder: Path, kind: str, devices: int) -> dict:
     """Fit nine structures of 1, 2 and 4 atoms in steps of four, and return the weights and the metrics."""
-    model, settings = (network(trainable=True), SGD) if kind == "sgd" else (linear(), LEAST_SQUARES)
+    three = force_field(Linear(3, 1), Plain())  # well determined, so that rounding stays small
+    model, settings = (network(trainable=True), SGD) if kind == "sgd" else (three, LEAST_SQUARES)
     module = data(frames(9), val=frames(3, seed=4))
     result = fit(model, module, folder, settings | {"devices": devices}, progress=False)
     return {"state": model.state_dict(), "metrics": result.metrics}

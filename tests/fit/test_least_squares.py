@@ -11,6 +11,7 @@ from mdzoo.fit.design import linear_part
 from mdzoo.fit.least_squares import LeastSquares, singles
 from mdzoo.fit.loss import targets, total_loss
 from mdzoo.fit.select import settings
+from mdzoo.fit.settings import LeastSquaresSettings
 from mdzoo.regressors import Linear
 from tests.fit.cases import Plain, data, force_field, frames, linear, network
 
@@ -163,6 +164,93 @@ def test_evidence_chooses_the_ridge(tmp_path):
     assert 1e-16 < result.metrics["ridge"] < 1.0
 
 
+@pytest.mark.parametrize("noise", ["target", "group"])
+def test_noise_is_learnt(tmp_path, noise):
+    """The weights are those of `learn_weights` on explicit factors, and the solution follows from them."""
+    module = data(frames(18))
+    chosen = {"name": "least_squares", "weights": {"energy": 1.0, "forces": 1.0}, "ridge": "evidence", "noise": noise}
+    result = fit(linear(), module, tmp_path, chosen, progress=False)
+    hand = LeastSquares(linear(), {"energy": 1.0, "forces": 1.0}, "evidence")
+    hand.learn_noise(noise, module.groups)
+    stream(hand, module.train_set).solve()
+    torch.testing.assert_close(result.posterior.mean, hand.posterior.mean)
+    assert hand.chosen["forces"] == 1.0
+    assert hand.chosen["energy"] > 1.0, "energies of an atom are less noisy than forces here"
+    keys = [(target, group) for target in ("energy", "forces") for group in range(3 if noise == "group" else 1)]
+    assert list(hand.train_factors.emphasis) == keys
+    log = (tmp_path / "train.log").read_text()
+    assert log.count("  weight of ") == (6 if noise == "group" else 0)
+    assert ("weight of energy in four: " in log) == (noise == "group")
+
+
+def test_group_weights_are_factors_on_the_squared_error():
+    """As FitSNAP gives them, `{group: {energy: 1000, force: 1}}`: as if the group's energies were there so often."""
+    rows = {"one": {"energy": 9.0, "force": 0.25}}
+    given = stream(LeastSquares(force_field(Linear(3, 1), Plain()), WEIGHTS, 0.0), data(group_weights=rows).train_set)
+    plain = LeastSquares(force_field(Linear(3, 1), Plain()), WEIGHTS, 0.0)
+    plain.learn_noise("group", ["one", "two", "four"])
+    module = data()
+    stream(plain, module.train_set)
+    one = module.groups.index("one")
+    plain.train_factors.emphasis = {("energy", one): 3.0, ("forces", one): 0.5}
+    plain.noise = "given"
+    torch.testing.assert_close(given.solve().mean, plain.solve().mean, rtol=1e-8, atol=0.0)
+
+
+def test_few_structures_have_no_noise_of_their_own():
+    module = data(frames(7))  # three of one atom, two of two, two of four
+    hand = LeastSquares(linear(), {"energy": 1.0, "forces": 1.0}, "evidence")
+    hand.learn_noise("group", module.groups)
+    stream(hand, module.train_set).solve()
+    assert set(hand.train_factors.emphasis.values()) == {1.0}
+
+
+def test_relevance_leaves_parameters_out(tmp_path):
+    chosen = {"name": "least_squares", "weights": {"energy": 1.0, "forces": 1.0}, "ridge": "evidence"}
+    ridge = fit(linear(), data(), tmp_path / "ridge", chosen, progress=False)
+    found = fit(linear(), data(), tmp_path / "relevance", chosen | {"prior": "relevance"}, progress=False)
+    gone = torch.isinf(found.posterior.prior)
+    assert 0 < int(gone.sum()) < len(gone)
+    assert not found.posterior.mean[gone].any()
+    assert found.posterior.evidence > ridge.posterior.evidence
+    assert found.metrics["train/force_rmse"] < 1.2 * ridge.metrics["train/force_rmse"]
+
+
+class Awkward(Plain):
+    """Features of which one is constant, one is twice another, and one is zero."""
+
+    def __init__(self, n_species: int = 1) -> None:
+        super().__init__(n_species)
+        self.n_features = 6
+
+    def forward(self, graph):
+        good = super().forward(graph)
+        return torch.cat([good, torch.ones_like(good[:, :1]), 2.0 * good[:, :1], 0.0 * good[:, :1]], 1)
+
+    def isolated(self, like):
+        constant = torch.tensor([0.0, 0.0, 0.0, 1.0, 0.0, 0.0], dtype=like.dtype)
+        return constant.expand(self.n_species, 6)
+
+
+@pytest.mark.parametrize("ridge", ["evidence", "cross_validation", 0.0])
+@pytest.mark.parametrize("case", ["awkward features", "two structures", "an element in one structure"])
+def test_awkward_data_give_a_sound_answer_that_says_so(tmp_path, case, ridge):
+    numbers = (14, 6) if case == "an element in one structure" else (14,)
+    train = frames(9)
+    if len(numbers) == 2:
+        train[4].numbers[0] = 6
+    train = train[:2] if case == "two structures" else train
+    model = force_field(Linear(6, len(numbers)), Awkward(len(numbers)), numbers)
+    chosen = {"name": "least_squares", "weights": {"energy": 1.0, "forces": 1.0}, "ridge": ridge, "folds": 2}
+    result = fit(model, data(train, atomic_numbers=list(numbers)), tmp_path, chosen, progress=False)
+    assert torch.isfinite(result.posterior.mean).all()
+    assert torch.isfinite(result.posterior.root).all()
+    assert result.metrics["train/energy_rmse"] < 0.5
+    log = (tmp_path / "train.log").read_text()
+    assert "directions are not determined (few rows, features that are constant or depend on one another): " in log
+    assert ("the shortest solution is taken" in log) == (ridge == 0.0)
+
+
 def test_every_combination_of_weights_is_a_setting():
     found = settings({"energy": [1, 2], "forces": 3, "stress": [0, 1]})
     assert found[0] == {"energy": 1.0, "forces": 3.0, "stress": 0.0}
@@ -188,6 +276,25 @@ def test_what_the_closed_form_cannot_do_is_refused():
         stream(LeastSquares(linear(), lists, 1e-6), module.train_set).solve()
     with pytest.raises(ValueError, match=r"`ridge` must not be validation without data, got no validation set"):
         stream(LeastSquares(linear(), WEIGHTS, "validation"), module.train_set).solve()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (
+            {"prior": "relevance"},
+            r"`prior` must be ridge with ridge=cross_validation and stiffness=0.0, got relevance; t",
+        ),
+        ({"prior": "ard"}, r"`prior` must be one of \['ridge', 'relevance'\], got 'ard'; choose one"),
+        ({"noise": "learnt"}, r"`noise` must be one of \['given', 'target', 'group'\], got 'learnt'; choose one"),
+    ],
+)
+def test_settings_that_do_not_go_together_are_refused(wrong, message):
+    with pytest.raises(ValueError, match=message):
+        LeastSquaresSettings(**wrong)
+    shape = torch.ones(19, dtype=torch.float64)
+    with pytest.raises(ValueError, match=r"`prior` must be ridge for a kernel and with a stiffness, got relevance; a"):
+        LeastSquares(linear(), WEIGHTS, "evidence", None, shape, None, "relevance")
 
 
 def test_an_isolated_atom_is_never_left_out(tmp_path):
