@@ -30,6 +30,7 @@ from mdzoo.cli.commands import data_module
 from mdzoo.cli.config import compose, plain
 from mdzoo.data import DataModule
 from mdzoo.data.labels import Batch
+from mdzoo.data.parameter_files import with_file
 from mdzoo.evaluate.judge import judge
 from mdzoo.export.ase import Calculator
 from mdzoo.export.native.lammps import write_lammps
@@ -140,7 +141,8 @@ def main() -> None:
     settings = plain(compose("train", words + (more if options.data == "zuo2020" else [])))
     data = data_module(settings["data"])
     data.setup()
-    table = assemble(settings["empirical"], None, None, data.atomic_numbers, data.atomic_energies())
+    terms = {key: with_file(term, data.atomic_numbers) for key, term in settings["empirical"].items()}
+    table = assemble(terms, None, None, data.atomic_numbers, data.atomic_energies())
     force_field = ForceField(build(table), data.atomic_numbers)
     data.cutoff = force_field.cutoff
     batches = [

@@ -18,7 +18,9 @@ class StillingerWeber(TripletPotential):
 
     each zero where a distance is beyond `a sigma` of its pair of species. In phi_3 the epsilon of different pairs is
     their geometric mean; LAMMPS's files hold one for each triple, which is here part of lambda. All derivatives are
-    continuous at the cutoff.
+    continuous at the cutoff. With `g = sqrt(epsilon) exp(gamma sigma / (r - a sigma))` and unit vectors n, the sum of
+    phi_3 over pairs of bonds is a function of `sum_j g_j`, `sum_j g_j n_j` and `sum_j g_j n_j n_j`, so no pair is
+    visited: the cost grows with the neighbours, not with their square.
 
     Arguments:
         epsilon: eV; one number for all pairs, or a symmetric table over pairs of species (so all down to `q`).
@@ -80,27 +82,53 @@ class StillingerWeber(TripletPotential):
         check_positive("epsilon", self.epsilon().detach())
         self.cutoff = room(cutoff, self.sigma() * self.a(), [self.sigma, self.a])
 
-    def legs(self, r: Tensor, pair: Tensor) -> Tensor:
-        """Return `sqrt(epsilon) exp(gamma sigma / (r - a sigma))` of each bond, (1, J, n)."""
+    def atoms(self, vectors: Tensor, here: Tensor, there: Tensor) -> Tensor:
+        """Return the energies (n,) of atoms with neighbours at (3, J, n), of their species and those of these."""
+        x, y, z = vectors.unbind(0)
+        r = torch.sqrt(x * x + y * y + z * z)
+        pair = here * self.n_species + there if self.n_species > 1 else there
         place, sigma = pick(self.pairs, pair), self.sigma()
-        factor = torch.sqrt(pick(self.epsilon(), place))
-        return (factor * decay(r, pick(self.gamma() * sigma, place), pick(self.ends(), place))).unsqueeze(0)
+        leg = torch.sqrt(pick(self.epsilon(), place)) * decay(
+            r, pick(self.gamma() * sigma, place), pick(self.ends(), place)
+        )
+        alone = self.lambda3() * (1.0 - self.cos0()).square()
+        own = pick(self.triples, pair * self.n_species + there if self.n_species > 1 else there)
+        energy = (self.pair_energy(r, place) - 0.5 * pick(alone, own) * leg * leg).sum(0)
+        return energy + self.angular(leg, x / r, y / r, z / r, here, there)
 
-    def triplet_energy(self, one: list[Tensor], other: list[Tensor], cosine: Tensor, triple: Tensor) -> Tensor:
-        """Return phi_3 of each triplet, (P, n) in eV."""
-        place = pick(self.triples, triple)
-        bend = cosine - pick(self.cos0(), place)
-        return pick(self.lambda3(), place) * bend * bend * one[0] * other[0]
-
-    def bond_energy(self, r: Tensor, zeta: Tensor, pair: Tensor) -> Tensor:
+    def pair_energy(self, r: Tensor, place: Tensor) -> Tensor:
         """Return half of phi_2 of each bond, (J, n) in eV."""
-        place, sigma = pick(self.pairs, pair), self.sigma()
-        x = torch.log(pick(sigma, place) / r)
+        x = torch.log(pick(self.sigma(), place) / r)
         repulsion = pick(self.B(), place) * torch.exp(pick(self.p(), place) * x)
         radial = repulsion - torch.exp(pick(self.q(), place) * x)
-        end = decay(r, pick(sigma, place), pick(self.ends(), place))
+        end = decay(r, pick(self.sigma(), place), pick(self.ends(), place))
         return 0.5 * pick(self.A() * self.epsilon(), place) * radial * end
+
+    def angular(self, leg: Tensor, x: Tensor, y: Tensor, z: Tensor, here: Tensor, there: Tensor) -> Tensor:
+        """Return the sum of phi_3 over all j and k, j = k too, by the moments of the bonds of each species, (n,)."""
+        kinds: list[Tensor] = []
+        for kind in range(self.n_species):
+            weight = leg * (there == kind).to(leg.dtype) if self.n_species > 1 else leg
+            kinds.append(moments(weight, x, y, z))
+        energy = torch.zeros_like(leg[0])
+        lambda3, cos0, n = self.lambda3(), self.cos0(), self.n_species
+        for j in range(n):
+            for k in range(j, n):
+                place = self.triples.index_select(0, (here * n + j) * n + k)
+                bend = pick(cos0, place)
+                products = kinds[j] * kinds[k]
+                squares = products[4:7].sum(0) + 2.0 * products[7:].sum(0)
+                terms = squares - 2.0 * bend * products[1:4].sum(0) + bend * bend * products[0]
+                energy = energy + (0.5 if j == k else 1.0) * pick(lambda3, place) * terms
+        return energy
 
     def ends(self) -> Tensor:
         """Return where the bonds of each pair of species end, `a sigma` or the cutoff."""
         return (self.a() * self.sigma()).clamp(max=self.cutoff)
+
+
+def moments(weight: Tensor, x: Tensor, y: Tensor, z: Tensor) -> Tensor:
+    """Return the sums over bonds of a weight times 1; x, y, z; xx, yy, zz; xy, xz, yz of their directions, (10, n)."""
+    wx, wy, wz = weight * x, weight * y, weight * z
+    rows = [weight, wx, wy, wz, wx * x, wy * y, wz * z, wx * y, wx * z, wy * z]
+    return torch.stack([row.sum(0) for row in rows])

@@ -21,9 +21,9 @@ class TripletPotential(Potential):
         else:        E_i = sum_j epsilon(r_ij, sum_{k != j} zeta(r_ij, r_ik, cos theta_jik))
 
     A member gives `triplet_energy`, zeta, and `bond_energy`, epsilon; with `legs` it says what a triplet sees of each
-    of its bonds, the distance by default. Everything here is a function of the edges of i alone: the reach is 1. The
-    neighbours of all atoms stand in one (J, n) table, atoms last, so that each operation runs over rows; empty places
-    lie just beyond the cutoff.
+    of its bonds, the distance by default. One whose sum over pairs is known in closed form gives `atoms`. Everything
+    here is a function of the edges of i alone: the reach is 1. The neighbours of all atoms stand in one (J, n) table,
+    atoms last, so that each operation runs over rows; empty places lie just beyond the cutoff.
 
     Shapes: J neighbours, n atoms of a block, P triplets of each: (J (J - 1) / 2, n) if symmetric, else (J, J - 1, n).
     `pair` holds `s_i n_species + s_j` of each bond, (J, n), and `triple` `(s_i n_species + s_j) n_species + s_k` of

@@ -69,7 +69,7 @@ def test_bonds_stay_within_the_cutoff_while_their_range_trains():
     with torch.no_grad():
         potential.sigma.raw.add_(0.5)  # a sigma beyond the cutoff
     r = torch.tensor([[potential.cutoff * (1 - 1e-9)], [potential.cutoff * 1.01]], dtype=torch.float64)
-    assert not potential.bond_energy(r, 0.0 * r, r.long()[:0]).detach().any()
+    assert not potential.pair_energy(r, r.long()[:0]).detach().any()
 
 
 @pytest.mark.parametrize(
