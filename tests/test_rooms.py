@@ -34,6 +34,8 @@ HOMES = {  # in which rooms a third party may be imported
     "pytorch_lightning": {"fit", "data"},
     "ase": {"data", "active", "evaluate", "export"},
     "hydra": {"cli"},
+    "optuna": {"cli"},
+    "submitit": {"cli"},
     "vesin": {"data", "export"},
     "openmm": {"data"},
     "matplotlib": {"evaluate"},

@@ -16,6 +16,7 @@ from mdzoo.graph import Graph, collate
 from mdzoo.potentials import DescriptorPotential, Ensemble, Potential, build
 from mdzoo.potentials.registry import arguments
 from mdzoo.regressors import MLP, Linear, MappedGP, Polynomial, Quadratic, SparseGP
+from mdzoo.regressors.network import LinearTerm
 from mdzoo.testing import SKIN
 from tests.molecules import force_field
 from tests.structures import graphs
@@ -92,6 +93,7 @@ FREE = {"trainable": True}
 TWO_SPECIES = {"trainable": True, "n_species": 2}
 ENERGIES = {"name": "AtomicEnergies", "energies": [-3, 5], "trainable": True}
 MLP2 = {"name": "MLP", "hidden": [4, 3]}
+DEEP = {"residual": True, "layer_norm": True}
 
 
 def so3(radial: str, pairing: str, body_order: int, n_species: int = 1, K: int = 2, L: int = 2) -> Entry:
@@ -282,6 +284,8 @@ ZOO: dict[str, Entry] = {
     "MLP": Entry(learnt(SMALL, {**MLP2, "activation": "tanh"})),
     "MLP, two species": Entry(learnt(TWO, MLP2), 2),
     "MLP, shared, without linear term": Entry(learnt(TWO, {**MLP2, "shared": True, "linear": False}), 2),
+    "MLP of three members, two species": Entry(learnt(TWO, {**MLP2, "members": 3}), 2),
+    "MLP residual with layer norm": Entry(learnt(SMALL, {"name": "MLP", "hidden": [4, 4], **DEEP})),
     "Ensemble": Entry(ensemble(), 2),
     "StillingerWeber": Entry({"name": "StillingerWeber"}, exceptions=ENDS),
     "StillingerWeber, two species": Entry({"name": "StillingerWeber", "trainable": True, **SW2}, 2),
@@ -340,9 +344,9 @@ def stir(potential: DescriptorPotential | Ensemble, n_species: int) -> None:
             if isinstance(module, MLP):
                 module.scale.set(features.mean(0), features.std(0))
                 for network in module.networks:
-                    network[-1].weight.mul_(100.0)
-            if isinstance(module, Linear) and module.weights.requires_grad:
-                scale = features.square().mean(0).sqrt() * module.n_features**0.5
+                    network.last.weight.mul_(100.0)
+            if isinstance(module, Linear | LinearTerm) and module.weights.requires_grad:
+                scale = features.square().mean(0).sqrt() * features.shape[1] ** 0.5
                 module.weights.copy_(torch.randn_like(module.weights) / scale)
                 if module.bias.requires_grad:
                     module.bias.normal_()

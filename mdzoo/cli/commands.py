@@ -1,6 +1,5 @@
 """What each command does: it hands its config to the rooms and puts what they return into the run directory."""
 
-import glob
 import json
 import random
 import sys
@@ -24,7 +23,7 @@ from mdzoo.data.parameter_files.molecular import with_sources
 from mdzoo.evaluate.benchmark import benchmark, crystal, supercell, timing_table
 from mdzoo.evaluate.judge import judge, summary
 from mdzoo.evaluate.plots import parity
-from mdzoo.evaluate.report import compare, error_table, motion_table, pairs_table
+from mdzoo.evaluate.report import compare, error_table, metrics_files, motion_table, pairs_table
 from mdzoo.potentials import ForceField, build, checkpoint
 from mdzoo.potentials.assemble import assemble
 
@@ -233,18 +232,6 @@ def report(config: DictConfig, run_dir: Path) -> None:
     console.print(compare(runs, settings["section"]))
 
 
-def metrics_files(runs: str | list[str]) -> list[Path]:
-    """Return the `metrics.json` of each run directory, file or glob."""
-    found: list[Path] = []
-    for pattern in [runs] if isinstance(runs, str) else runs:
-        paths = [Path(name) for name in sorted(glob.glob(pattern, recursive=True))]
-        found += [path / "metrics.json" if path.is_dir() else path for path in paths]
-    files = [path for path in found if path.is_file()]
-    if not files:
-        raise FileNotFoundError(f"`runs` must name run directories or metrics.json files, got {runs}; see outputs/")
-    return files
-
-
 def list_all(config: DictConfig, run_dir: Path | None) -> None:
     """Show the choices of every axis and the models that ship."""
     keep(run_dir, "list", lambda screen: screen.print(members(), models()))
@@ -287,6 +274,13 @@ def keep(run_dir: Path | None, name: str, say: Callable[[Console], None]) -> Non
             say(Console(file=file, width=140))
 
 
+def search(config: DictConfig, run_dir: Path) -> None:
+    """Search hyperparameters."""
+    from mdzoo.cli.search import search as searched
+
+    searched(config, run_dir)
+
+
 COMMANDS: dict[str, Callable[[DictConfig, Any], None]] = {
     "train": train,
     "evaluate": evaluate,
@@ -294,6 +288,7 @@ COMMANDS: dict[str, Callable[[DictConfig, Any], None]] = {
     "md": md,
     "benchmark": time_model,
     "report": report,
+    "search": search,
     "list": list_all,
     "doctor": doctor,
     "lammps": lammps,

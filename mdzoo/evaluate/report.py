@@ -1,5 +1,7 @@
 """The errors as a table that fits a terminal."""
 
+import glob
+from pathlib import Path
 from typing import Any
 
 from rich import box
@@ -83,3 +85,15 @@ def compare(runs: dict[str, dict[str, Any]], section: str = "test") -> Table:
         seconds = known[name].get("seconds", {}).get("fit")
         table.add_row(*row(name, known[name][section]), "" if seconds is None else f"{seconds:.1f}")
     return table
+
+
+def metrics_files(runs: str | list[str]) -> list[Path]:
+    """Return the `metrics.json` of each run directory, file or glob."""
+    found: list[Path] = []
+    for pattern in [runs] if isinstance(runs, str) else runs:
+        paths = [Path(name) for name in sorted(glob.glob(pattern, recursive=True))]
+        found += [path / "metrics.json" if path.is_dir() else path for path in paths]
+    files = [path for path in found if path.is_file()]
+    if not files:
+        raise FileNotFoundError(f"`runs` must name run directories or metrics.json files, got {runs}; see outputs/")
+    return files

@@ -3,58 +3,27 @@
     E = sum_i regressor(B_i),    dE/dr_ij = dE/dB_i . dB_i/dr_ij
 
 so a step needs the regressor and one product with the kept dB_i/dr_ij (n, 3J, F), and no descriptor. The numbers are
-those of the force field.
+those of the force field. The M members of a regressor share the features and the product: it reads the kept table once.
 """
 
 import logging
+import shutil
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from mdzoo.data.labels import Batch, Labels, collate_batch
+from mdzoo.data.labels import Batch
 from mdzoo.fit.blocks import BYTES, slopes_by_blocks
+from mdzoo.fit.kept import Kept, KeptBatch, KeptSet, on_disk
 from mdzoo.graph import Graph, within
 from mdzoo.ops import Padding, padding, segment_sum
 from mdzoo.potentials import DescriptorPotential, ForceField, Potential, Prediction, SumPotential
 
 log = logging.getLogger(__name__)
-
-
-class Kept(NamedTuple):
-    """What is kept of one structure; `e` counts the edges within the descriptor's cutoff, J the most at one atom."""
-
-    features: Tensor  # (N, F)
-    slopes: Tensor  # (n, 3 J, F) dB_i/dr_ij, zero where an atom has fewer than J neighbours
-    slots: Tensor  # (e,) place of each edge in the (n J) table
-    short: Tensor  # (e,) which of the structure's edges these are
-    energies: Tensor  # (N,) float64, of the terms that do not train
-    gradient: Tensor  # (E, 3) their dE/dr_ij
-
-
-class KeptBatch(NamedTuple):
-    """A batch with what is kept of each of its structures."""
-
-    graph: Graph
-    labels: Labels
-    kept: list[Kept]
-
-
-class KeptSet(Dataset):
-    """A data set whose structures come with what is kept of them: `[i]` or `[[i, j]] -> KeptBatch`."""
-
-    def __init__(self, batches: Sequence[Batch], kept: Sequence[Kept]) -> None:
-        self.batches, self.kept = list(batches), list(kept)
-
-    def __len__(self) -> int:
-        return len(self.batches)
-
-    def __getitem__(self, index: int | Sequence[int]) -> KeptBatch:
-        chosen = [int(index)] if isinstance(index, int) else [int(i) for i in index]
-        batch = collate_batch([self.batches[i] for i in chosen])
-        return KeptBatch(batch.graph, batch.labels, [self.kept[i] for i in chosen])
 
 
 class KeptForceField:
@@ -92,10 +61,14 @@ class KeptForceField:
             total += layout.n * (3 * layout.width + 1) * self.part.descriptor.n_features * per_number
         return total
 
-    def keep(self, dataset: Dataset) -> KeptSet:
-        """Return the data set with what is kept of each structure."""
+    def keep(self, dataset: Dataset, where: str = "memory", folder: Path | None = None) -> KeptSet:
+        """Return the data set with what is kept of each structure in `memory`, on `disk` (in folder) or made `anew`."""
         batches = [Batch(within(b.graph, self.cutoff), b.labels) for b in map(dataset.__getitem__, range(len(dataset)))]  # type: ignore[arg-type]
-        return KeptSet(batches, [self.kept(batch.graph) for batch in batches])
+        if where == "disk" and folder is not None:
+            return KeptSet(batches, on_disk(lambda i: self.kept(batches[i].graph), len(batches), folder))
+        if where == "anew":
+            return KeptSet(batches, lambda i: self.kept(batches[i].graph))
+        return KeptSet(batches, [self.kept(batch.graph) for batch in batches].__getitem__)
 
     @torch.no_grad()
     def kept(self, graph: Graph) -> Kept:
@@ -122,28 +95,30 @@ class KeptForceField:
         for first, _, _, found, table in slopes_by_blocks(descriptor, graph, 0, BYTES):
             features[first : first + len(found)] = found
             slopes[first : first + len(found), : table.shape[1]] = table
-        return features, slopes.view(layout.n, 3 * layout.width, -1)
+        return features, slopes.view(layout.n, 3 * layout.width, descriptor.n_features)
 
-    def __call__(self, batch: KeptBatch) -> Prediction:
-        """Return energies, forces and virials with their history; `atom_virial` is empty."""
+    def __call__(self, batch: KeptBatch) -> list[Prediction]:
+        """Return what each member says, with its history: energies, forces and virials; `atom_virial` is empty."""
         graph, kept = batch.graph, batch.kept
-        features = torch.cat([k.features for k in kept]).requires_grad_()
-        energies = self.part.regressor(features, graph.species)
+        features = torch.cat([k.features for k in kept])
+        features = features.expand(self.part.regressor.n_members, -1, -1).requires_grad_()
+        energies = self.part.regressor.members(features, graph.species)
         slope = torch.autograd.grad([energies.sum()], [features], create_graph=True)[0]
-        gradient = torch.cat(self.edge_gradients(slope, kept))
+        gradient = torch.cat(self.edge_gradients(slope.transpose(0, 1), kept), 1)
         energies = energies.to(torch.float64) + torch.cat([k.energies for k in kept])
         if self.trained is not None:
             more, at_leaves = self.trained.derivatives(graph)
             energies, gradient = energies + more, gradient + at_leaves[0]
-        return predicted(graph, energies, gradient)
+        return [predicted(graph, *member) for member in zip(energies, gradient, strict=True)]
 
     def edge_gradients(self, slope: Tensor, kept: list[Kept]) -> list[Tensor]:
-        """Return dE/dr_ij of the edges of each structure, (E, 3), from dE/dB (N, F)."""
+        """Return dE/dr_ij of the edges of each structure by each member, (M, E, 3), from dE/dB (N, M, F)."""
         out = []
         for k, mine in zip(kept, slope.split([len(k.energies) for k in kept]), strict=True):
-            # a row times the transposed table: the order whose backward pass reads memory as it lies
-            table = (mine[: k.slopes.shape[0]].unsqueeze(1) @ k.slopes.mT).view(-1, 3)
-            out.append(k.gradient.index_add(0, k.short, table[k.slots]))
+            # rows times the transposed table: the order whose backward pass reads memory as it lies
+            table = mine[: k.slopes.shape[0]] @ k.slopes.mT  # (n, M, 3J)
+            rows = table.transpose(0, 1).reshape(mine.shape[1], -1, 3)
+            out.append(k.gradient.expand(mine.shape[1], -1, -1).index_add(1, k.short, rows[:, k.slots]))
         return out
 
 
@@ -175,24 +150,66 @@ def descriptor_part(force_field: ForceField) -> DescriptorPotential:
     return fixed[0]
 
 
-def kept_sets(force_field: ForceField, datasets: Sequence[Dataset], cache: bool | str, limit: float) -> list | None:
+def n_members(force_field: ForceField) -> int:
+    """Return the largest number of members of a regressor."""
+    return max([m.regressor.n_members for m in force_field.modules() if isinstance(m, DescriptorPotential)], default=1)
+
+
+def kept_sets(
+    force_field: ForceField, datasets: Sequence[Dataset], cache: bool | str, limit: float, folder: Path
+) -> list | None:
     """Return `[KeptForceField, KeptSet, ...]` where the switch says so, else None; the size is logged before.
 
     Arguments:
         force_field: what is trained.
         datasets: training set and, if any, validation set.
-        cache: true, false, or `auto`: if it can be and fits.
+        cache: true (in memory), `disk`, false, or `auto`: in memory if it can be and fits.
         limit: bytes.
+        folder: gets what is kept on disk.
+
+    Raises:
+        ValueError: it cannot be kept, or does not fit on the disk; members beside something else that trains.
     """
-    if cache is False:
+    members = n_members(force_field)
+    if cache is False and members == 1:
         return None
     try:
         fast = KeptForceField(force_field)
-    except ValueError:
-        if cache is True:
+    except ValueError as error:
+        if members > 1:
+            raise ValueError(
+                f"`members` must be 1 for this model, got {members}; members share one descriptor that does not train"
+            ) from error
+        if cache in (True, "disk"):
             raise
         return None
+    if members > 1 and fast.trained is not None:
+        raise ValueError(f"`members` must be 1 beside empirical terms that train, got {members}; freeze these terms")
     size = sum(fast.bytes(dataset) for dataset in datasets)
-    use = cache is True or size <= limit
-    log.info("what the descriptor says would take %.2f GB (at most %.2f): kept = %s", size / 1e9, limit / 1e9, use)
-    return [fast, *[fast.keep(dataset) for dataset in datasets]] if use else None
+    where = place(cache, size, limit, members)
+    log.info("what the descriptor says takes %.2f GB (in memory at most %.2f): kept %s", size / 1e9, limit / 1e9, where)
+    if where == "disk":
+        check_disk(folder, size)
+    if where == "nowhere":
+        return None
+    return [fast, *[fast.keep(dataset, where, folder / str(i)) for i, dataset in enumerate(datasets)]]
+
+
+def place(cache: bool | str, size: float, limit: float, members: int) -> str:
+    """Return where what the descriptor says is kept: `memory`, `disk`, `nowhere`, or `anew` for several members."""
+    if cache == "disk":
+        return "disk"
+    if cache is True or (cache == "auto" and size <= limit):
+        return "memory"
+    return "anew" if members > 1 else "nowhere"
+
+
+def check_disk(folder: Path, size: float) -> None:
+    """Raise a ValueError unless the disk has room."""
+    folder.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(folder).free
+    if size > 0.9 * free:
+        raise ValueError(
+            f"`cache` must not be disk for {size / 1e9:.1f} GB, got {free / 1e9:.1f} GB free in {folder}; free some, "
+            "or set fit.cache=false"
+        )

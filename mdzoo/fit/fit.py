@@ -1,6 +1,7 @@
 """One call for every way of fitting."""
 
 import logging
+import shutil
 import time
 import warnings
 from collections.abc import Mapping
@@ -23,13 +24,14 @@ from mdzoo.fit.forecast import forecast, memory_free
 from mdzoo.fit.inducing import select_inducing
 from mdzoo.fit.kernel_evidence import optimise_kernel
 from mdzoo.fit.least_squares import LeastSquares
+from mdzoo.fit.levenberg_marquardt import levenberg_marquardt
 from mdzoo.fit.lightning import GradientFit
 from mdzoo.fit.loggers import log_file, loggers
 from mdzoo.fit.loss import targets
 from mdzoo.fit.principal import project_features
 from mdzoo.fit.prior import shape_of
 from mdzoo.fit.projection import optimise_empirical
-from mdzoo.fit.settings import LeastSquaresSettings, SgdSettings, settings_from
+from mdzoo.fit.settings import LeastSquaresSettings, LevenbergMarquardtSettings, SgdSettings, settings_from
 from mdzoo.fit.solve import LinearPosterior
 from mdzoo.fit.start import freeze, linear_twin, n_trained, scale_features, standardise, start_from
 from mdzoo.fit.trainer import Loaders, Run, callbacks_of, limits, trainer_of
@@ -95,6 +97,8 @@ def fit(
         run = Run(run_dir, found, progress)
         if isinstance(chosen, LeastSquaresSettings):
             result = by_least_squares(force_field, datamodule, run, chosen)
+        elif isinstance(chosen, LevenbergMarquardtSettings):
+            result = by_levenberg_marquardt(force_field, datamodule, run, chosen)
         else:
             result = by_sgd(force_field, datamodule, run, chosen)
         seconds = time.monotonic() - begin
@@ -153,7 +157,8 @@ def by_sgd(force_field: ForceField, data: Any, run: Run, chosen: SgdSettings) ->
     prepare(force_field, data, run, chosen, last.is_file())
     monitor = "train/loss" if data.val_set is None else "val/loss"
     sets = [data.train_set, data.val_set]
-    kept = kept_sets(force_field, [part for part in sets if part is not None], chosen.cache, chosen.cache_bytes)
+    present, folder = [part for part in sets if part is not None], run.folder / "kept"
+    kept = kept_sets(force_field, present, chosen.cache, chosen.cache_bytes, folder)
     predict, sets = (kept[0], [*kept[1:], None][:2]) if kept else (None, sets)
     module = GradientFit(force_field.train(), targets(chosen.weights, chosen.huber), chosen, monitor, predict)
     callbacks = callbacks_of(chosen, run.folder, monitor)
@@ -161,6 +166,7 @@ def by_sgd(force_field: ForceField, data: Any, run: Run, chosen: SgdSettings) ->
     size = len(data.train_set) if chosen.batch_size == 0 else chosen.batch_size
     loaders = Loaders(data, sets, size, chosen.batch_size != 0)
     trainer.fit(module, datamodule=loaders, ckpt_path=str(last) if last.is_file() else None)
+    shutil.rmtree(folder, ignore_errors=True)
     best = next(c for c in callbacks if isinstance(c, ModelCheckpoint) and c.monitor is not None).best_model_path
     if best:
         force_field.load_state_dict(averaged(read_checkpoint(Path(best))))
@@ -168,7 +174,26 @@ def by_sgd(force_field: ForceField, data: Any, run: Run, chosen: SgdSettings) ->
     return FitResult(metrics, 0.0, None, Path(best) if best else None, run.loggers)
 
 
-def prepare(force_field: ForceField, data: Any, run: Run, chosen: SgdSettings, going_on: bool) -> None:
+def by_levenberg_marquardt(
+    force_field: ForceField, data: Any, run: Run, chosen: LevenbergMarquardtSettings
+) -> FitResult:
+    """Fit by damped Gauss-Newton steps."""
+    pl.seed_everything(chosen.seed, verbose=False)
+    prepare(force_field, data, run, chosen, False)
+    present, folder = [part for part in (data.train_set, data.val_set) if part is not None], run.folder / "kept"
+    kept = kept_sets(force_field, present, chosen.cache, chosen.cache_bytes, folder)
+    if kept is None:
+        raise ValueError("`cache` must be true or disk for this model, got auto, which does not fit; say cache=disk")
+    metrics = levenberg_marquardt(kept[0], kept[1], kept[2] if len(kept) > 2 else None, chosen)
+    shutil.rmtree(folder, ignore_errors=True)
+    for logger in run.loggers:
+        logger.log_metrics(metrics)
+    return FitResult(metrics, 0.0, None, None, run.loggers)
+
+
+def prepare(
+    force_field: ForceField, data: Any, run: Run, chosen: SgdSettings | LevenbergMarquardtSettings, going_on: bool
+) -> None:
     """Bring the force field to where gradient descent starts; a run that goes on takes its weights later."""
     if not going_on:
         if chosen.start is None or chosen.start == "least_squares":
@@ -176,15 +201,15 @@ def prepare(force_field: ForceField, data: Any, run: Run, chosen: SgdSettings, g
         else:
             start_from(force_field, chosen.start)
         if chosen.start == "least_squares":
-            start_linear(force_field, data, run, chosen)
+            start_linear(force_field, data, run, chosen.weights)
     force_field.to(getattr(torch, chosen.dtype))
     freeze(force_field, chosen.freeze)
 
 
-def start_linear(force_field: ForceField, data: Any, run: Run, chosen: SgdSettings) -> None:
+def start_linear(force_field: ForceField, data: Any, run: Run, weights: dict[str, float]) -> None:
     """Give the linear term of a network the closed form's weights, so that the network learns what is left."""
     twin, part = linear_twin(force_field)
-    solved(twin, data, run, LeastSquaresSettings(weights=dict(chosen.weights), devices=chosen.devices))
+    solved(twin, data, run, LeastSquaresSettings(weights=dict(weights)))
     found: Any = linear_part(twin).regressor
     network: Any = part.regressor
     network.set_linear(found.weights.detach(), found.bias.detach())

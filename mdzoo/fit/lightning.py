@@ -1,5 +1,6 @@
 """Gradient descent on the loss: one step for training and validation, the same result on any number of ranks."""
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -9,11 +10,29 @@ from pytorch_lightning.callbacks import Timer
 from torch import Tensor
 
 from mdzoo.data.labels import Batch
+from mdzoo.fit.cached import n_members
 from mdzoo.fit.loss import Target
 from mdzoo.fit.optimizers import optimizer_and_schedule
 from mdzoo.fit.settings import SgdSettings
 from mdzoo.fit.totals import Totals
 from mdzoo.potentials import ForceField, Prediction
+
+
+def mean(members: list[Prediction]) -> Prediction:
+    """Return the mean of what members predict."""
+    return Prediction(*[torch.stack(columns).mean(0) for columns in zip(*members, strict=True)])
+
+
+def clip(parameters: Sequence[Tensor], bound: float, members: int) -> None:
+    """Scale gradients so that their norm, of each member along the leading axis if there are several, is `bound`."""
+    if members == 1:
+        torch.nn.utils.clip_grad_norm_(parameters, bound)
+        return
+    gradients = [p.grad for p in parameters if p.grad is not None]
+    squares = torch.stack([g.flatten(1).square().sum(1) for g in gradients]).sum(0)
+    factor = (bound / (squares.sqrt() + 1e-6)).clamp_max(1.0)
+    for g in gradients:
+        g.mul_(factor.view([-1] + [1] * (g.dim() - 1)))
 
 
 class GradientFit(pl.LightningModule):
@@ -28,7 +47,9 @@ class GradientFit(pl.LightningModule):
         targets: the loss.
         settings: optimiser and schedule.
         monitor: the metric that says which weights are best.
-        predict: gives the predictions of a batch; by default the force field itself.
+        predict: gives the predictions of a batch, one for each member; by default the force field's.
+
+    Members train side by side, each on its own loss; what is validated is their mean.
     """
 
     def __init__(
@@ -37,7 +58,7 @@ class GradientFit(pl.LightningModule):
         targets: Sequence[Target],
         settings: SgdSettings,
         monitor: str = "train/loss",
-        predict: Callable[[Any], Prediction] | None = None,
+        predict: Callable[[Any], list[Prediction]] | None = None,
     ) -> None:
         super().__init__()
         self.force_field = force_field
@@ -50,13 +71,14 @@ class GradientFit(pl.LightningModule):
     def step(self, batch: Batch, stage: str) -> Tensor:
         """Return the loss of a batch, not yet divided, and add its errors to the totals of the stage."""
         with torch.enable_grad():
-            prediction = self.force_field(batch.graph) if self.predict is None else self.predict(batch)
+            members = [self.force_field(batch.graph)] if self.predict is None else self.predict(batch)
+        predictions = members if stage == "train" else [mean(members)]
         totals, parts = self.totals[stage], []
-        for target in self.targets:
+        for target, prediction in itertools.product(self.targets, predictions):
             residual = target.residual(prediction, batch.graph, batch.labels)
             parts.append(target.loss(residual))
             totals.add(target.name, residual, parts[-1])
-        totals.structures += batch.graph.cell.shape[0]
+        totals.structures += batch.graph.cell.shape[0] * len(predictions)
         return torch.stack(parts).sum()
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
@@ -79,6 +101,14 @@ class GradientFit(pl.LightningModule):
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Key the random numbers to the step, so that a run that goes on has those of the uninterrupted one."""
         torch.manual_seed((self.settings.seed * 1_000_003 + self.global_step) % 2**63)
+
+    def configure_gradient_clipping(
+        self, optimizer: Any, gradient_clip_val: float | None = None, gradient_clip_algorithm: str | None = None
+    ) -> None:
+        """Bound the gradient's norm, of each member by itself."""
+        if gradient_clip_val:
+            trained = [p for p in self.force_field.parameters() if p.grad is not None]
+            clip(trained, float(gradient_clip_val), 1 if self.predict is None else n_members(self.force_field))
 
     def on_validation_start(self) -> None:
         """Keep derivatives differentiable: the force field has one path for training and validation."""

@@ -26,8 +26,12 @@ def labelled_rows(force_field: ForceField, base: ForceField, batch: Batch, targe
 
 def weighted_rows(design_rows: Rows, base: ForceField, batch: Batch, targets: list[str]) -> dict[str, Tensor]:
     """Return the same from the rows that `design` gave."""
-    columns = flattened(design_rows, batch)
-    prediction = detached(base(batch.graph))
+    return compared(design_rows, detached(base(batch.graph)), batch, targets)
+
+
+def compared(derivatives: Rows, prediction: Prediction, batch: Batch, targets: list[str]) -> dict[str, Tensor]:
+    """Return for each target the rows `[Phi | y]`, with y the label minus a prediction and Phi its derivatives."""
+    columns = flattened(derivatives, batch)
     rows = {}
     for name in targets:
         residual = RESIDUALS[name](prediction, batch.graph, batch.labels)

@@ -95,7 +95,8 @@ class SgdSettings:
         start: run directory, checkpoint or model to start from (fine-tuning), or `least_squares`: a regressor with a
             linear term (mlp) starts from the closed form.
         freeze: patterns of parameter names that stay as they are, such as `potential.terms.1.*`.
-        cache: whether what a fixed descriptor says is kept: true, false or `auto` (if it fits into `cache_bytes`).
+        cache: where what a fixed descriptor says is kept: true (in memory), `disk`, false (evaluated in each step) or
+            `auto` (in memory if it fits into `cache_bytes`).
         cache_bytes: memory for that.
         dtype: of the model.
         seed: of all random numbers.
@@ -131,7 +132,7 @@ class SgdSettings:
         one_of("optimizer", self.optimizer, ["adam", "adamw", "lbfgs"])
         one_of("schedule", self.schedule, ["cosine", "plateau", "constant"])
         one_of("dtype", self.dtype, ["float32", "float64"])
-        one_of("cache", self.cache, [True, False, "auto"])
+        one_of("cache", self.cache, [True, False, "auto", "disk"])
         if self.optimizer == "lbfgs" and (self.clip > 0.0 or self.schedule != "constant"):
             raise ValueError(
                 f"`optimizer` must be adam or adamw with clip={self.clip} and schedule={self.schedule}, got lbfgs; "
@@ -143,10 +144,70 @@ class SgdSettings:
             raise ValueError(f"`lr` must be positive, got {self.lr}; 1e-3 is a start")
 
 
-Settings = LeastSquaresSettings | SgdSettings
-KINDS: dict[str, type[LeastSquaresSettings] | type[SgdSettings]] = {
+@dataclass
+class LbfgsSettings(SgdSettings):
+    """L-BFGS with a strong Wolfe line search on the whole training set: the keys of sgd with other defaults.
+
+    An epoch is one step of 20 inner iterations.
+    """
+
+    optimizer: str = "lbfgs"
+    lr: float = 1.0
+    schedule: str = "constant"
+    batch_size: int | None = 0
+    ema: float = 0.0
+    clip: float = 0.0
+
+
+@dataclass
+class LevenbergMarquardtSettings:
+    """Second order on networks of up to some thousand parameters, beside a descriptor that does not train.
+
+    Arguments:
+        weights: w_E, w_F, w_S.
+        steps: the most.
+        minutes: the most for all members, 0 for no bound.
+        damping: the first, relative to the columns of the Jacobian; it falls after a step, rises before a new try.
+        decay: penalty on the squares of the parameters, added to the loss.
+        patience: steps without gain in the validation loss until it stops, 0 for never.
+        start: run directory, checkpoint or model to start from, or `least_squares`.
+        freeze: patterns of parameter names that stay as they are.
+        cache: true (in memory), `disk` or `auto`, see sgd.
+        cache_bytes: memory for that.
+        max_parameters: more than that are refused; a step costs rows x parameters^2.
+        dtype: of the model while it is fitted.
+        seed: of the random start.
+    """
+
+    weights: Weights = field(default_factory=default_weights)
+    steps: int = 50
+    minutes: float = 0.0
+    damping: float = 1.0
+    decay: float = 0.0
+    patience: int = 5
+    start: str | None = None
+    freeze: list[str] = field(default_factory=list)
+    cache: bool | str = "auto"
+    cache_bytes: float = 4e9
+    max_parameters: int = 5000
+    dtype: str = "float64"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        one_of("dtype", self.dtype, ["float32", "float64"])
+        one_of("cache", self.cache, [True, "auto", "disk"])
+        if not self.damping > 0.0:
+            raise ValueError(f"`damping` must be positive, got {self.damping}; 1 is a start")
+        if not self.decay >= 0.0:
+            raise ValueError(f"`decay` must be at least 0, got {self.decay}; 0 is no penalty")
+
+
+Settings = LeastSquaresSettings | SgdSettings | LevenbergMarquardtSettings
+KINDS: dict[str, type[Settings]] = {
     "least_squares": LeastSquaresSettings,
     "sgd": SgdSettings,
+    "lbfgs": LbfgsSettings,
+    "levenberg_marquardt": LevenbergMarquardtSettings,
 }
 
 

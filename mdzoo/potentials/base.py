@@ -1,11 +1,22 @@
 """Which energy has each atom: the one noun of the package, and the base of all pair potentials."""
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor, nn
 
 from mdzoo.basis.cutoff import smoothstep
 from mdzoo.graph import Graph
 from mdzoo.ops import segment_sum
+
+
+class Uncertainty(NamedTuple):
+    """How far to trust the energy of each atom; zero where nothing is known."""
+
+    parameter: Tensor  # (N,) eV, deviation by the parameters
+    noise: Tensor  # (N,) eV, deviation of the labels
+    model: Tensor  # (N,) eV, deviation by what the model cannot say
+    grade: Tensor  # (N,) how far from the training data, 1 and above is beyond
 
 
 class Potential(nn.Module):
@@ -125,3 +136,17 @@ class PairPotential(Potential):
         slope = torch.autograd.grad([phi.sum()], [r], create_graph=True)[0]
         assert slope is not None
         return phi, slope
+
+
+def spread(members: Tensor) -> Uncertainty:
+    """Return the deviation of the members' energies (M, N), each atom's by itself.
+
+    Raises:
+        ValueError: there is one member only.
+    """
+    if members.shape[0] < 2:
+        raise ValueError(
+            f"`members` must be 2 or more for an uncertainty, got {members.shape[0]}; train regressor.members=8"
+        )
+    zero = torch.zeros_like(members[0])
+    return Uncertainty(members.std(0), zero, zero, zero)

@@ -5,7 +5,7 @@ from torch import Tensor
 
 from mdzoo.descriptors.base import Descriptor
 from mdzoo.graph import Graph, with_leaves
-from mdzoo.potentials.base import Potential
+from mdzoo.potentials.base import Potential, Uncertainty, spread
 from mdzoo.regressors.base import Regressor
 from mdzoo.regressors.linear import Linear
 
@@ -123,6 +123,33 @@ class DescriptorPotential(Potential):
         if self.folds:
             return self.folded(self.descriptor.density(graph), species)
         return self.regressor(self.descriptor(graph), species)
+
+    @torch.jit.unused
+    def descriptor_features(self, graph: Graph) -> Tensor:
+        """Return the descriptor's features of all atoms, (N, F)."""
+        alone = self.descriptor.isolated(graph.vectors)
+        n = 0 if graph.centers.numel() == 0 else int(graph.centers[-1]) + 1
+        return torch.cat([self.descriptor(graph), alone[graph.species[n:]]]) if n > 0 else alone[graph.species]
+
+    @torch.jit.unused
+    def features(self, graph: Graph) -> Tensor:
+        """Return what the regressor's last, linear layer multiplies, (N, P), in the order of its `theta()`.
+
+        What a Bayesian treatment of the last layer needs: the columns of a linear or quadratic regressor, or the last
+        hidden values of a network.
+        """
+        return self.regressor.phi(self.descriptor_features(graph), graph.species)
+
+    @torch.jit.unused
+    def members(self, graph: Graph) -> Tensor:
+        """Return the energy of each atom by each member of the regressor, (M, N) in eV."""
+        features = self.descriptor_features(graph)
+        return self.regressor.members(features.expand(self.regressor.n_members, -1, -1), graph.species)
+
+    @torch.jit.unused
+    def uncertainty(self, graph: Graph) -> Uncertainty:
+        """Return the spread of the members."""
+        return spread(self.members(graph))
 
     def folded(self, density: Tensor, species: Tensor) -> Tensor:
         """Return `bias + B(A) @ weights` without forming B, one product for each species."""

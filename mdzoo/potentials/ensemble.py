@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from mdzoo.descriptors.base import Descriptor
 from mdzoo.graph import Graph
-from mdzoo.potentials.base import Potential
+from mdzoo.potentials.base import Potential, Uncertainty, spread
 from mdzoo.regressors.base import Regressor
 
 
@@ -16,7 +16,7 @@ class Ensemble(Potential):
 
     Arguments:
         descriptor: shared by the members.
-        regressors: the M members.
+        regressors: the members; one that has members itself (`MLP`) brings them all, evaluated in one pass.
     """
 
     def __init__(self, descriptor: Descriptor, regressors: Sequence[Regressor]) -> None:
@@ -40,10 +40,17 @@ class Ensemble(Potential):
         features = self.descriptor(graph) if n > 0 else alone[:0]
         rows: list[Tensor] = []
         for regressor in self.regressors:
-            with_edges = regressor(features, graph.species[:n])
-            rows.append(torch.cat([with_edges, regressor(alone, kinds)[graph.species[n:n_atoms]]]))
-        return torch.stack(rows)
+            count: int = regressor.n_members
+            with_edges = regressor.members(features.expand([count, -1, -1]), graph.species[:n])
+            lone = regressor.members(alone.expand([count, -1, -1]), kinds)[:, graph.species[n:n_atoms]]
+            rows.append(torch.cat([with_edges, lone], 1))
+        return torch.cat(rows)
 
     def forward(self, graph: Graph) -> Tensor:
         """Return the mean energy of each atom, (N,) in eV."""
         return self.members(graph).mean(0)
+
+    @torch.jit.unused
+    def uncertainty(self, graph: Graph) -> Uncertainty:
+        """Return the spread of the members."""
+        return spread(self.members(graph))

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from mdzoo.graph import Graph, within
-from mdzoo.potentials.base import Potential
+from mdzoo.potentials.base import Potential, Uncertainty
 
 
 class SumPotential(Potential):
@@ -49,3 +49,17 @@ class SumPotential(Potential):
             if term.has_charges:
                 charges = term.charges(within(graph, term.cutoff) if term.cutoff < self.cutoff else graph)
         return charges
+
+    @torch.jit.unused
+    def uncertainty(self, graph: Graph) -> Uncertainty:
+        """Return the deviations of the terms that know theirs, added as independent; grades by the largest.
+
+        Raises:
+            ValueError: no term knows its own.
+        """
+        terms = [term for term in self.terms if hasattr(term, "uncertainty")]
+        if not terms:
+            raise ValueError("`terms` must hold one that knows its uncertainty, got none; train an ensemble")
+        parts = torch.stack([torch.stack(term.uncertainty(within(graph, term.cutoff))) for term in terms])
+        parameter, noise, model = parts[:, :3].square().sum(0).sqrt()
+        return Uncertainty(parameter, noise, model, parts[:, 3].amax(0))

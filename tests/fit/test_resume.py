@@ -65,14 +65,14 @@ def test_a_killed_run_goes_on_to_the_same_bits(tmp_path, monkeypatch, schedule, 
 def add_noise(model) -> list[float]:
     """Draw a random number in each training step; the numbers drawn are returned."""
     drawn: list[float] = []
-    regressor = model.potential.terms[2].regressor
+    network = model.potential.terms[2].regressor.networks[0]
 
     def hook(module, arguments, result):
         noise = torch.randn((), dtype=torch.float64)
         drawn.append(float(noise))
         return result * (1.0 + 0.01 * noise)
 
-    regressor.register_forward_hook(hook)
+    network.register_forward_hook(hook)
     return drawn
 
 

@@ -19,8 +19,8 @@ def test_the_linear_term_is_that_of_the_closed_form(tmp_path, numbers):
     fit(plain, module, tmp_path / "linear", {"name": "least_squares", "weights": chosen["weights"]}, progress=False)
     for net in model.potential.terms[2].regressor.networks:
         with torch.no_grad():
-            net[-1].weight.zero_()
-            net[-1].bias.zero_()
+            net.last.weight.zero_()
+            net.last.bias.zero_()
     graph = module.train_set[[0, 1, 2]].graph
     torch.testing.assert_close(model(graph).energy, plain(graph).energy, rtol=1e-7, atol=1e-7)
     torch.testing.assert_close(model(graph).forces, plain(graph).forces, rtol=1e-6, atol=1e-6)

@@ -32,19 +32,32 @@ def test_linear_without_bias_has_no_column_for_it(features):
     assert not linear.bias.any()
 
 
+@pytest.mark.parametrize("members", [1, 3])
+@pytest.mark.parametrize("options", [{}, {"residual": True}, {"residual": True, "layer_norm": True}])
 @pytest.mark.parametrize("activation", ["silu", "tanh"])
-def test_mlp_is_its_formula(features, activation):
-    mlp = MLP(7, 2, hidden=[4, 3], activation=activation)
+def test_mlp_is_its_formula(features, activation, options, members):
+    mlp = MLP(7, 2, hidden=[4, 3, 3], activation=activation, members=members, **options)
     mlp.scale.set(features.mean(0), features.std(0))
     with torch.no_grad():
-        mlp.linear.weights.normal_()
+        for parameter in mlp.parameters():
+            parameter.normal_()
     f = {"silu": lambda z: z / (1.0 + torch.exp(-z)), "tanh": torch.tanh}[activation]
+
+    def hidden(x, w, layer, m):
+        z = x @ w[f"layers.{layer}.affine.weight"][m] + w[f"layers.{layer}.affine.bias"][m, 0]
+        if "layer_norm" in options:
+            z = (z - z.mean()) / (z.var(unbiased=False) + 1e-5).sqrt()
+        return f(z) + (x if options and len(x) == len(z) else 0.0)
+
     for i, kind in enumerate(KINDS.tolist()):
         x = (features[i] - features.mean(0)) / features.std(0)
         w = dict(mlp.networks[kind].named_parameters())
-        h = f(w["2.weight"] @ f(w["0.weight"] @ x + w["0.bias"]) + w["2.bias"])
-        expected = mlp.linear.weights[kind] @ x + w["4.weight"][0] @ h + w["4.bias"][0]
-        torch.testing.assert_close(mlp(features, KINDS)[i], expected)
+        expected = 0.0
+        for m in range(members):
+            h = hidden(hidden(hidden(x, w, 0, m), w, 1, m), w, 2, m)
+            expected += mlp.linear.weights[m, kind] @ x + mlp.linear.bias[m, kind] + h @ w["last.weight"][m, :, 0]
+            expected += w["last.bias"][m, 0, 0]
+        torch.testing.assert_close(mlp(features, KINDS)[i], expected / members)
 
 
 def test_mlp_starts_near_zero_with_hidden_values_of_unit_size():
@@ -52,8 +65,8 @@ def test_mlp_starts_near_zero_with_hidden_values_of_unit_size():
     x = torch.randn(500, 300, dtype=torch.float64)
     energies = mlp(x, torch.zeros(500, dtype=torch.int64)).detach()
     assert 1e-4 < float(energies.std()) < 0.03
-    first, activation, second = list(mlp.networks[0])[:3]
-    assert float(second(activation(first(x))).detach().std()) == pytest.approx(1.0, abs=0.1)
+    first, second = mlp.networks[0].layers
+    assert float(second.affine(first(x.unsqueeze(0))).detach().std()) == pytest.approx(1.0, abs=0.1)
 
 
 def test_shared_network_is_one_and_the_linear_term_each_its_own(features):
@@ -62,7 +75,7 @@ def test_shared_network_is_one_and_the_linear_term_each_its_own(features):
     mlp = MLP(7, 2, shared=True)
     torch.testing.assert_close(mlp(features, KINDS), mlp(features, 1 - KINDS))
     with torch.no_grad():
-        mlp.linear.weights[1] += 1.0
+        mlp.linear.weights[:, 1] += 1.0
     changed = (mlp(features, KINDS) - mlp(features, 1 - KINDS)).detach()
     torch.testing.assert_close(changed, features.sum(1) * (2.0 * KINDS - 1.0))
 
@@ -134,6 +147,7 @@ def test_scale_refuses_what_is_no_scale(mean, std, message):
         ({"hidden": []}, r"`hidden` must hold one or more positive widths, got \[\]; try \[32, 32\]"),
         ({"hidden": [4, 0]}, r"`hidden` must hold one or more positive widths, got \[4, 0\]"),
         ({"activation": "relu"}, r"`activation` must be one of \['silu', 'tanh'\], got 'relu'; both are smooth"),
+        ({"members": 0}, r"`members` must be at least 1, got 0; 8 give a spread"),
         ({"n_features": 0}, r"`n_features` must be at least 1, got 0; take it from the descriptor"),
         ({"n_species": 0}, r"`n_species` must be at least 1, got 0; give the number of elements"),
     ],
