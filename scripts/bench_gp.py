@@ -38,7 +38,14 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         n = write(chosen, Path(folder))
         print(f"{n[0]} structures, {n[1]} atoms, {chosen.points} inducing points")
-        ours = [sys.executable, __file__, "--data-root", str(chosen.data_root), "--own", folder]
+        ours = [
+            sys.executable,
+            str(Path(__file__).resolve()),
+            "--data-root",
+            str(chosen.data_root.resolve()),
+            "--own",
+            folder,
+        ]
         theirs = gap_fit(chosen.points)
         one = measured("mdzoo", [*ours, "--points", str(chosen.points)], folder)
         other = measured("gap_fit", theirs, folder)
