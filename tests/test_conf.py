@@ -159,3 +159,17 @@ def test_assembly_fills_in_what_the_data_and_the_descriptor_know():
         "n_species": 2,
         "n_features": build(learnt["descriptor"]).n_features,
     }
+
+
+def test_further_learnt_terms_stand_behind_the_first():
+    pairs = {"descriptor": {"name": "ACE", "K": 3, "body_order": 2}, "regressor": {"name": "SparseGP", "n_inducing": 2}}
+    axes = None, {"name": "SO3", "K": 2, "L": 1}, {"name": "Linear"}, [14, 42], [1.0, 2.0]
+    learnt = assemble(*axes, {"pairs": pairs})["terms"][1:]
+    assert [term["regressor"]["name"] for term in learnt] == ["Linear", "SparseGP"]
+    assert [term["regressor"]["n_features"] for term in learnt] == [
+        build(term["descriptor"]).n_features for term in learnt
+    ]
+    with pytest.raises(
+        ValueError, match=r"`more.pairs` must hold a descriptor and a regressor, got \['regressor'\]; give"
+    ):
+        assemble(*axes, {"pairs": {"regressor": pairs["regressor"]}})

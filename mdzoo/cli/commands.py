@@ -68,7 +68,8 @@ def new_model(settings: dict[str, Any], data: DataModule) -> tuple[ForceField, d
         return started_model(settings, data)  # takes the axes out of the settings
     empirical, descriptor, regressor = (settings.get(axis) for axis in AXES)
     terms = {key: with_sources(with_file(term, data.atomic_numbers)) for key, term in (empirical or {}).items()}
-    table = assemble(terms, descriptor, regressor, data.atomic_numbers, data.atomic_energies())
+    more = settings.get("more")
+    table = assemble(terms, descriptor, regressor, data.atomic_numbers, data.atomic_energies(), more)
     return ForceField(build(table), data.atomic_numbers), table
 
 
@@ -76,7 +77,7 @@ def started_model(settings: dict[str, Any], data: DataModule) -> tuple[ForceFiel
     """Return the model that fine-tuning starts from; its members are its own, so none may be chosen beside it."""
     force_field = mdzoo.load(settings["fit"]["start"])
     default = plain(compose("train"))
-    for axis in AXES:
+    for axis in (*AXES, "more"):
         chosen = settings.pop(axis, None)
         if chosen != default[axis]:
             raise ValueError(f"`{axis}` must be left to the model of `fit.start`, got {chosen}; leave it out")

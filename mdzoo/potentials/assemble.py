@@ -12,8 +12,9 @@ def assemble(
     regressor: Mapping[str, Any] | None,
     atomic_numbers: Sequence[int],
     energies: Sequence[float],
+    more: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> dict[str, Any]:
-    """Return the table of `SumPotential([AtomicEnergies] + empirical + [DescriptorPotential])`, see `registry.build`.
+    """Return the table of `SumPotential([AtomicEnergies] + empirical + DescriptorPotentials)`, see `registry.build`.
 
     What a constructor takes and the tables leave out is filled in: `atomic_numbers`, `n_species`, `energies` from the
     data, and `n_features` from the descriptor.
@@ -24,6 +25,7 @@ def assemble(
         regressor: table of the regressor, or none likewise.
         atomic_numbers: the element table.
         energies: reference energy of each element, eV.
+        more: further learnt terms by their names, each with tables `descriptor` and `regressor`.
     """
     if bool(descriptor) != bool(regressor):
         given, missing = ("descriptor", "regressor") if descriptor else ("regressor", "descriptor")
@@ -32,10 +34,19 @@ def assemble(
     terms = [filled({"name": "AtomicEnergies"}, known)]
     terms += [filled(term, known) for term in (empirical or {}).values()]
     if descriptor and regressor:
-        first = filled(descriptor, known)
-        known["n_features"] = build(first).n_features
-        terms.append({"name": "DescriptorPotential", "descriptor": first, "regressor": filled(regressor, known)})
+        terms.append(learnt(descriptor, regressor, known))
+    for name, term in (more or {}).items():
+        if set(term) != {"descriptor", "regressor"}:
+            raise ValueError(f"`more.{name}` must hold a descriptor and a regressor, got {list(term)}; give both")
+        terms.append(learnt(term["descriptor"], term["regressor"], known))
     return {"name": "SumPotential", "terms": terms}
+
+
+def learnt(descriptor: Mapping[str, Any], regressor: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the table of a DescriptorPotential."""
+    first = filled(descriptor, known)
+    sizes = {**known, "n_features": build(first).n_features}
+    return {"name": "DescriptorPotential", "descriptor": first, "regressor": filled(regressor, sizes)}
 
 
 def filled(table: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, Any]:
