@@ -109,7 +109,9 @@ def test_bonds_that_end_at_the_cutoff_are_written_so(rng, tmp_path, monkeypatch)
 def test_what_lammps_does_not_have_is_refused(tmp_path):
     ml = build(learnt(SMALL, LINEAR))
     assert isinstance(ml, DescriptorPotential)
-    message = r"`potential` must consist of terms that LAMMPS has itself, \['EAM', .*, got DescriptorPotential; export"
+    message = (
+        r"`potential` must consist of terms that LAMMPS has itself, \[.*'EAM', .*, got DescriptorPotential; export"
+    )
     with pytest.raises(ValueError, match=message):
         write_lammps(tmp_path, ForceField(SumPotential([ml]), [14]))
     with pytest.raises(ValueError, match=r"`potential` must have a term that acts between atoms, got reference energ"):

@@ -1,6 +1,7 @@
 """Which numbers does a published parameter file hold? Readers into plain tables that potentials take."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ from ase.data import chemical_symbols
 
 from mdzoo.data.parameter_files.eam import read_eam
 from mdzoo.data.parameter_files.edip import read_edip
+from mdzoo.data.parameter_files.pair_coefficients import STYLES, read_pair_coefficients
 from mdzoo.data.parameter_files.stillinger_weber import read_sw
 from mdzoo.data.parameter_files.tersoff import read_tersoff, read_tersoff_mod
 
@@ -17,6 +19,7 @@ READERS: dict[str, Callable[[Any, Sequence[str]], dict[str, Any]]] = {
     "StillingerWeber": read_sw,
     "Tersoff": read_tersoff,
     "TersoffMod": read_tersoff_mod,
+    **{name: partial(read_pair_coefficients, name=name) for name in STYLES},
 }
 
 

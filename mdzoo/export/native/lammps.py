@@ -9,6 +9,7 @@ from ase.data import chemical_symbols
 
 import mdzoo
 from mdzoo.export.native.embedded import write_eam, write_finnis_sinclair
+from mdzoo.export.native.pairs import PAIR_WRITERS, write_table
 from mdzoo.export.native.style import Style
 from mdzoo.export.native.triplets import write_edip, write_stillinger_weber, write_tersoff, write_tersoff_mod
 from mdzoo.potentials import (
@@ -17,6 +18,7 @@ from mdzoo.potentials import (
     AtomicEnergies,
     FinnisSinclair,
     ForceField,
+    PairPotential,
     Potential,
     StillingerWeber,
     SumPotential,
@@ -31,6 +33,7 @@ WRITERS: dict[type, Callable[[Any, list[int]], Style]] = {
     StillingerWeber: write_stillinger_weber,
     Tersoff: write_tersoff,
     TersoffMod: write_tersoff_mod,
+    **PAIR_WRITERS,
 }
 INPUT = "pair.in"
 
@@ -76,6 +79,8 @@ def terms_of(potential: Potential) -> tuple[list[Potential], list[AtomicEnergies
 def style_of(term: Potential, atomic_numbers: list[int], name: str) -> Style:
     """Return what LAMMPS needs for one term; `name` begins the names of its files."""
     writer = WRITERS.get(type(term))
+    if writer is None and isinstance(term, PairPotential):
+        writer = write_table
     if writer is None:
         raise ValueError(
             f"`potential` must consist of terms that LAMMPS has itself, {sorted(kind.__name__ for kind in WRITERS)}, "
