@@ -66,8 +66,8 @@ def core(potential: DescriptorPotential) -> Step:
         r = torch.sqrt(x * x + y * y + z * z)
         layout = Padding(table.shape[0], table.shape[1], r)  # the slots are not used
         harmonics = by_atoms(descriptor.harmonics(x / r, y / r, z / r), layout)
-        blocks = expand(descriptor.radial(r), harmonics, layout)
-        energies = descriptor.contract_with(torch.cat(blocks, 2).flatten(1), theta)
+        a = expand(descriptor.radial(r), harmonics, layout)
+        energies = descriptor.contract_with(a.flatten(1), theta)
         return energies.detach(), torch.autograd.grad(energies.sum(), vectors)[0]
 
     return step

@@ -1,10 +1,12 @@
+import pytest
 import torch
 
 from mdzoo.ops import pad, padding, segment_sum
 
 
-def test_segment_sum_is_a_loop(rng):
-    rows, index = torch.tensor(rng.normal(size=(20, 3, 2))), torch.tensor(rng.integers(0, 5, 20))
+@pytest.mark.parametrize("shape", [(), (1,), (3, 2), (40,)])
+def test_segment_sum_is_a_loop(rng, shape):
+    rows, index = torch.tensor(rng.normal(size=(20, *shape))), torch.tensor(rng.integers(0, 5, 20))
     expected = torch.stack([rows[index == s].sum(0) for s in range(7)])
     torch.testing.assert_close(segment_sum(rows, index, 7), expected)
 

@@ -8,6 +8,7 @@ from torch import Tensor
 from mdzoo.basis.spherical import SphericalHarmonics, gradient_table
 from mdzoo.descriptors.base import Descriptor
 from mdzoo.descriptors.expansion import Expansion, by_atoms, expand, pull, surroundings
+from mdzoo.descriptors.slopes import star
 from mdzoo.graph import Graph
 from mdzoo.ops import Padding
 
@@ -36,9 +37,13 @@ class ExpandedDescriptor(Descriptor):
         """Return the radial functions of the neighbours and their derivatives by r, (blocks, C, n * J) each."""
         raise NotImplementedError
 
-    def collected(self, blocks: list[Tensor], graph: Graph) -> Tensor:
-        """Return the density, (n, C), of the sums for all l, (n, c, (L + 1)^2), or for each, (n, c, 2l + 1)."""
-        return torch.cat(blocks, 2).flatten(1)
+    def collected(self, a: Tensor) -> Tensor:
+        """Return the density, (n, C), of the coefficients a_clm, (n, c, lm)."""
+        return a.flatten(1)
+
+    def with_centres(self, density: Tensor, graph: Graph) -> Tensor:
+        """Return the density of the neighbours, (n, C), with that of the atoms themselves."""
+        return density
 
     def by_coefficients(self, slopes: Tensor) -> Tensor:
         """Return the slopes by the coefficients a_clm, (n, c, lm), from those by the density, (n, C)."""
@@ -48,7 +53,8 @@ class ExpandedDescriptor(Descriptor):
         """Return the density, (n, C): for each atom the product (c x neighbours) @ (neighbours x lm), one for all."""
         around = surroundings(graph, 2.0 * self.cutoff)
         harmonics = by_atoms(self.harmonics(around.x, around.y, around.z), around.layout)
-        return self.collected(expand(self.functions(around.r, graph, around.layout), harmonics, around.layout), graph)
+        a = expand(self.functions(around.r, graph, around.layout), harmonics, around.layout)
+        return self.with_centres(self.collected(a), graph)
 
     def first_order(self, graph: Graph) -> tuple[Tensor, Expansion]:
         """Return the density, (n, C), without history, and what `pull` needs."""
@@ -56,10 +62,26 @@ class ExpandedDescriptor(Descriptor):
             around = surroundings(graph, 2.0 * self.cutoff)
             harmonics = by_atoms(self.harmonics(around.x, around.y, around.z), around.layout)
             radial, steps = self.functions_with_slopes(around.r, graph, around.layout)
-            density = self.collected(expand(radial, harmonics, around.layout), graph)
-            return density, Expansion(around, radial, steps, harmonics)
+            density = self.collected(expand(radial, harmonics, around.layout))
+            return self.with_centres(density, graph), Expansion(around, radial, steps, harmonics)
 
     def pull(self, expansion: Expansion, slopes: Tensor) -> Tensor:
         """Return `dE/dr_ij` for each edge, (E, 3), of an E with the slopes (n, C) by the density."""
         with torch.no_grad():
             return pull(expansion, self.by_coefficients(slopes), self.gradients)
+
+    @torch.jit.unused
+    def edge_slopes(self, graph: Graph) -> Tensor:
+        """Return dA_i/dr_ij for each edge, (E, 3, C): the formula of `pull`, for one neighbour."""
+        alone = star(graph)
+        around = surroundings(alone, 2.0 * self.cutoff)
+        y = self.harmonics(around.x, around.y, around.z).t().contiguous()  # (E, lm)
+        radial, steps = self.functions_with_slopes(around.r, alone, around.layout)
+        unit = torch.stack([around.x, around.y, around.z], 1).unsqueeze(2)
+        orders = torch.tensor([order for order in range(self.harmonics.l_max + 1) for _ in range(2 * order + 1)])
+        lower = self.gradients.view(y.shape[1], 3, -1).permute(2, 1, 0).flatten(1)  # (lm of l - 1, 3 lm)
+        turned = (y[:, : len(lower)] @ lower).view(len(y), 3, -1) - unit * (orders * y).unsqueeze(1)
+        every = torch.zeros_like(orders) if len(radial) == 1 else orders
+        g, slopes = (b[every].permute(2, 1, 0).unsqueeze(1) for b in (radial / around.r, steps))  # (E, 1, c, lm)
+        a = slopes * (unit * y.unsqueeze(1)).unsqueeze(2) + g * turned.unsqueeze(2)
+        return self.collected(a.flatten(0, 1)).view(len(y), 3, -1)

@@ -52,19 +52,19 @@ def by_atoms(harmonics: Tensor, layout: Padding) -> Tensor:
     return harmonics.view(harmonics.shape[0], layout.n, layout.width).transpose(0, 1).contiguous()
 
 
-def expand(radial: Tensor, harmonics: Tensor, layout: Padding) -> list[Tensor]:
+def expand(radial: Tensor, harmonics: Tensor, layout: Padding) -> Tensor:
     """Return `a_iclm = sum_j g_cl(r_ij) Y_lm(r_ij)`: for each atom the product (c x neighbours) @ (neighbours x lm).
 
-    One product where the functions do not depend on l (radial (1, C, n * J); one block (n, C, (L + 1)^2) comes back),
-    else one for each l (radial (L + 1, C, n * J); blocks (n, C, 2l + 1)). No array over edges, c and lm is formed.
+    One product where the functions do not depend on l (radial (1, C, n * J)), else one for each l (radial (L + 1, C,
+    n * J)). No array over edges, c and lm is formed. Harmonics (n, lm, J); the sums are (n, C, lm).
     """
     n_blocks = radial.shape[0]
     left = radial.view(n_blocks, radial.shape[1], layout.n, layout.width).transpose(1, 2)
     right = harmonics.mT
     if n_blocks == 1:
-        return [left[0] @ right]
+        return left[0] @ right
     widths = [2 * order + 1 for order in range(n_blocks)]
-    return [g @ y for g, y in zip(left.unbind(0), right.split(widths, 2))]  # noqa: B905 - TorchScript
+    return torch.cat([g @ y for g, y in zip(left.unbind(0), right.split(widths, 2))], 2)  # noqa: B905 - TorchScript
 
 
 def pull(expansion: Expansion, slopes: Tensor, gradients: Tensor) -> Tensor:

@@ -78,9 +78,9 @@ class MTP(ExpandedDescriptor):
         start = first_coefficients(self.n_species, len(self.ranks), self.radial_size)
         self.radial_coefficients = nn.Parameter(start, requires_grad=bool(trainable))
 
-    def collected(self, blocks: list[Tensor], graph: Graph) -> Tensor:
+    def collected(self, a: Tensor) -> Tensor:
         """Return `sum_j f_mu(r_ij) Y_lm(u_ij)`, (n, C), of those l that a mu uses."""
-        return blocks[0].flatten(1).index_select(1, self.columns)
+        return a.flatten(1).index_select(1, self.columns)
 
     def by_coefficients(self, slopes: Tensor) -> Tensor:
         """Return the slopes by all coefficients, (n, mu, lm), zero by those that are not used."""

@@ -92,9 +92,9 @@ class POD(PartwiseDescriptor):
         two = by_species(radial[:, : self.k_two], graph, layout, self.n_species)
         return torch.cat([two, by_species(radial[:, : self.k_many], graph, layout, self.n_species)], 1)
 
-    def collected(self, blocks: list[Tensor], graph: Graph) -> Tensor:
+    def collected(self, a: Tensor) -> Tensor:
         """Return the sums of the radial functions, then a_klm, (n, C)."""
-        two, many = blocks[0].split([self.n_species * self.k_two, self.n_species * self.k_many], 1)
+        two, many = a.split([self.n_species * self.k_two, self.n_species * self.k_many], 1)
         return torch.cat([two[:, :, 0] * self.unit, many.flatten(1)], 1)
 
     def by_coefficients(self, slopes: Tensor) -> Tensor:

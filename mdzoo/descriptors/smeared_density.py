@@ -67,12 +67,6 @@ class SmearedDensity(nn.Module):
         share = self.shares.index_select(1, species)
         return (radial.unsqueeze(1) * share.unsqueeze(1)).flatten(1, 2)
 
-    def with_centres(self, blocks: list[Tensor], species: Tensor) -> Tensor:
-        """Return the density, (n, C), of the sums for each l and the central atoms."""
-        n = blocks[0].shape[0]
-        blocks[0] = blocks[0] + self.alone.index_select(0, species[:n]).view(n, -1, 1)
-        return torch.cat(blocks, 2).flatten(1)
-
     def isolated(self, like: Tensor) -> Tensor:
         """Return the density of an atom without neighbours, (n_species, C), in the dtype of `like`."""
         alone = self.alone.to(like.dtype).unsqueeze(3)

@@ -41,9 +41,9 @@ class SmearedSpectrum(ExpandedDescriptor):
         """Return the same and their derivatives by r."""
         return self.expansion.with_slopes(r, graph, layout)
 
-    def collected(self, blocks: list[Tensor], graph: Graph) -> Tensor:
+    def with_centres(self, density: Tensor, graph: Graph) -> Tensor:
         """Return c_nlm, (n, C), of each density: of the neighbours, and of the central atoms."""
-        return self.expansion.with_centres(blocks, graph.species)
+        return density + self.empty(density).index_select(0, graph.species[: density.shape[0]])
 
     def contract(self, density: Tensor) -> Tensor:
         """Return the features, (n, F), of the density (n, C)."""

@@ -73,16 +73,19 @@ def fill(
     factors = [[*tables, *sums(summed(a, 1, spectrum.summed), y, units)]]
     if spectrum.summed > 1:
         factors.append([*[summed(part, 2, spectrum.summed) for part in tables], *sums(a, y, units)])
+    scales = spectrum.scales.expand(n, -1)
+    if spectrum.normalise:
+        products = spectrum.products(density).index_select(1, spectrum.kept) * spectrum.scales
+        scales = scales / norm(products.square().sum(1)).unsqueeze(1)
     size = max(1, NUMBERS // slopes[:1].numel())
     for first in range(0, n, size):
         part = slice(first, min(first + size, n))
         halves = [half(*[table[part] for table in factor]) for factor in factors]
-        join(slopes[part, :, :, :width], halves, spectrum)
-    if spectrum.normalise:
-        products = spectrum.products(density).index_select(1, spectrum.kept) * spectrum.scales
-        along = torch.einsum("nf,nfaj->naj", features[:n], slopes[:n])
-        slopes[:n].addcmul_(features[:n, :, None, None], along.unsqueeze(1), value=-1.0)
-        slopes[:n].div_(norm(products.square().sum(1)).view(-1, 1, 1, 1))
+        out = slopes[part, :, :, :width]
+        join(out, halves, spectrum, scales[part])
+        if spectrum.normalise:
+            along = torch.einsum("nf,nfaj->naj", features[part], out)
+            out.addcmul_(features[part, :, None, None], along.unsqueeze(1), value=-1.0)
 
 
 def summed(rows: Tensor, axis: int, kinds: int) -> Tensor:
@@ -110,8 +113,8 @@ def half(steps: Tensor, turns: Tensor, v: Tensor, w: Tensor) -> Tensor:
     return rows.addcmul_(turns[:, :, :, None, None], w.unsqueeze(2)).flatten(1, 3)
 
 
-def join(out: Tensor, halves: list[Tensor], spectrum: PowerSpectrum) -> None:
-    """Write `scale (Q_cdl + Q_dcl)` of each feature into `out`, (n, F, 3, J)."""
+def join(out: Tensor, halves: list[Tensor], spectrum: PowerSpectrum, scales: Tensor) -> None:
+    """Write `scale (Q_cdl + Q_dcl)` of each feature, scales (n, F), into `out`, (n, F, 3, J)."""
     second = halves[-1].index_select(1, spectrum.mirrored())
     torch.add(halves[0].index_select(1, spectrum.kept), second, out=out)
-    out.mul_(spectrum.scales.view(1, -1, 1, 1))
+    out.mul_(scales[:, :, None, None])

@@ -172,21 +172,23 @@ def unreferenced(references: Sequence[ase.Atoms], atomic_numbers: Sequence[int])
 
 def write(module: torch.jit.ScriptModule, contract: dict[str, Any], path: Path) -> None:
     """Save the module with its contract and checksums, atomically."""
-    bare = archive(module, {})
-    contract["sha256"] = {"archive": contracts.records_digest(bare), "contract": contracts.digest(contract)}
-    whole = archive(module, {contracts.NAME: json.dumps(contract, indent=1)})
+    saved = archive(module)
+    contract["sha256"] = {"archive": contracts.records_digest(saved), "contract": contracts.digest(contract)}
+    with zipfile.ZipFile(saved, "a") as target:
+        root = target.namelist()[0].split("/")[0]
+        target.writestr(zipfile.ZipInfo(f"{root}/extra/{contracts.NAME}"), json.dumps(contract, indent=1))
 
     def write_to(temporary: str) -> None:
-        Path(temporary).write_bytes(whole.getvalue())
+        Path(temporary).write_bytes(saved.getvalue())
         contracts.verify(temporary, contract)
 
     write_atomically(path, write_to)
 
 
-def archive(module: torch.jit.ScriptModule, extra: dict[str, str]) -> io.BytesIO:
+def archive(module: torch.jit.ScriptModule) -> io.BytesIO:
     """Return the saved module without its debug records, which hold the paths of the sources on this machine."""
     saved, out = io.BytesIO(), io.BytesIO()
-    torch.jit.save(module, saved, _extra_files=extra)
+    torch.jit.save(module, saved)
     with zipfile.ZipFile(saved) as source, zipfile.ZipFile(out, "w") as target:
         for entry in source.infolist():
             if not entry.filename.endswith(".debug_pkl"):
