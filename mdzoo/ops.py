@@ -5,6 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+
 def segment_sum(rows: Tensor, index: Tensor, n_segments: int) -> Tensor:
     """Return `out[s] = sum of rows[e] over all e with index[e] == s`, (n_segments, ...); segments may be empty.
 

@@ -14,7 +14,7 @@ from mdzoo.descriptors.triple_products import TripleProducts
 
 known_slopes: "weakref.WeakKeyDictionary[TripleProducts, TripleSlopes]" = weakref.WeakKeyDictionary()
 
-CHUNK = 16
+CHUNK = 64
 """Atoms in one pass."""
 
 
