@@ -161,6 +161,7 @@ def mliap_so3(n_species: int = 1, **options) -> Entry:
 
 
 GLOBAL = {"isolated": "charges act at any distance"}
+MESH = GLOBAL | dict.fromkeys(("gradients", "translation", "extensive"), "a mesh stands still: to its accuracy alone")
 
 
 def coulomb(name: str, **options) -> Entry:
@@ -182,6 +183,11 @@ MATERN = {"name": "Matern", "lengths": 3, "variance": 2}
 def sparse_gp(kernel: dict | list[dict], n_species: int = 1) -> Entry:
     table = {"name": "SparseGP", "n_inducing": 4, "kernel": kernel}
     return Entry(learnt({**SMALL, "n_species": n_species}, table), n_species)
+
+
+def equilibrated(name: str, **options) -> Entry:
+    table = {"name": name, "hardness": [8, 10], "widths": 0.4, "cutoff": 4, "accuracy": 1e-10, "trainable": True}
+    return Entry({**table, **options}, 2, GLOBAL)
 
 
 ZOO: dict[str, Entry] = {
@@ -217,8 +223,15 @@ ZOO: dict[str, Entry] = {
     "CoulombEwald neutral, two species": coulomb("CoulombEwald", accuracy=1e-10, neutral=True)._replace(
         exceptions=GLOBAL
     ),
+    "CoulombPME neutral, two species": coulomb("CoulombPME", accuracy=1e-6, neutral=True, order=8)._replace(
+        exceptions=MESH
+    ),
     "MolecularMechanics, two species": molecular(onset=3, coulomb="cut"),
     "MolecularMechanics ewald, two species": molecular(accuracy=1e-10, tail=True, exceptions=GLOBAL),
+    "QEq, two species": equilibrated("QEq", electronegativity=[2, -1], n_species=2),
+    "ChargeEquilibration, two species": equilibrated(
+        "ChargeEquilibration", **{key: value for key, value in learnt(TWO, LINEAR).items() if key != "name"}
+    ),
     "SO3 bessel slides 4": so3("bessel", "slides", 4),
     "SO3 bessel full 4, two species": so3("bessel", "full", 4, n_species=2, K=1),
     "SO3 bessel2 slides 3": so3("bessel2", "slides", 3),

@@ -7,7 +7,7 @@ import numpy as np
 
 from mdzoo.evaluate.predict import Array, Predictions, select
 
-QUANTITIES = ("energy", "force", "stress")
+QUANTITIES = ("energy", "force", "stress", "charge")
 SIX = ([0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1])  # ASE's order: xx yy zz yz xz xy
 
 
@@ -15,8 +15,9 @@ def metrics(table: Predictions, n_bootstrap: int = 1000, seed: int = 0) -> dict[
     """Return the errors of `table` as plain numbers, in the layout of `metrics.json`.
 
     Energies are per atom (eV/atom), forces per component (eV/Angstrom), stresses over the six components
-    (eV/Angstrom^3); missing labels drop out, and a quantity without any label has no entry. `intervals` holds the
-    central 95 % of `n_bootstrap` resamplings of whole structures: the frames are the independent draws, not the atoms.
+    (eV/Angstrom^3), charges per atom (e) where the model finds them; missing labels drop out, and a quantity without
+    any label has no entry. `intervals` holds the central 95 % of `n_bootstrap` resamplings of whole structures: the
+    frames are the independent draws, not the atoms.
 
     Arguments:
         table: predictions and labels.
@@ -49,6 +50,7 @@ def error_sums(table: Predictions) -> dict[str, Array]:
         "energy": sum_rows(energy.reshape(-1, 1), per_structure, n),
         "force": sum_rows(table.forces - table.forces_label, table.structure, n),
         "stress": sum_rows(stress, per_structure, n),
+        "charge": sum_rows((table.charges - table.charges_label).reshape(-1, 1), table.structure, n),
     }
 
 

@@ -15,7 +15,7 @@ from mdzoo.ops import segment_sum
 from mdzoo.potentials.force_field import ForceField, stress
 
 Array = np.ndarray
-PER_ATOM = ("forces", "forces_label", "structure")
+PER_ATOM = ("forces", "forces_label", "charges", "charges_label", "structure")
 
 
 class Predictions(NamedTuple):
@@ -28,6 +28,8 @@ class Predictions(NamedTuple):
     forces_label: Array  # (N, 3)
     stress: Array  # (S, 3, 3) eV/Angstrom^3, ASE's sign
     stress_label: Array  # (S, 3, 3)
+    charges: Array  # (N,) e, where the model finds charges
+    charges_label: Array  # (N,) e, where the data have charges
     n_atoms: Array  # (S,)
     structure: Array  # (N,) structure of each atom
     group: Array  # (S,) name of the group of each structure
@@ -71,7 +73,10 @@ def predict_batch(force_field: ForceField, batch: Batch) -> list[Array]:
     graph, labels = batch
     said = force_field(graph)
     columns = [said.energy, labels.energy, composition_energy(force_field, graph), said.forces, labels.forces]
-    columns += [defined_stress(said.virial, graph), labels.stress, torch.bincount(graph.batch), graph.batch]
+    columns += [defined_stress(said.virial, graph), labels.stress]
+    handed_on = torch.equal(said.charges, graph.charges)
+    columns += [torch.full_like(said.charges, torch.nan) if handed_on else said.charges]
+    columns += [known_charges(graph), torch.bincount(graph.batch), graph.batch]
     return [column.detach().cpu().to(torch.float64).numpy() for column in columns]
 
 
@@ -83,6 +88,12 @@ def composition_energy(force_field: ForceField, graph: Graph) -> Tensor:
         if term.cutoff == 0.0:
             energy = energy + term(within(graph, 0.0)).detach()
     return segment_sum(energy, graph.batch, graph.cell.shape[0])
+
+
+def known_charges(graph: Graph) -> Tensor:
+    """Return the charges of the data (N,), NaN in structures whose charges are all zero."""
+    known = segment_sum(graph.charges.abs(), graph.batch, graph.cell.shape[0])[graph.batch] > 0.0
+    return torch.where(known, graph.charges, torch.nan)
 
 
 def defined_stress(virial: Tensor, graph: Graph) -> Tensor:

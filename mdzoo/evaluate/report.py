@@ -1,6 +1,7 @@
 """The errors as a table that fits a terminal."""
 
 import glob
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -18,17 +19,25 @@ COLUMNS = (  # header, key, factor, digits
     ("stress\nMAE", "stress_mae", GPA, 2),
     ("GPa\nRMSE", "stress_rmse", GPA, 2),
 )
+CHARGES = (("charge\nMAE", "charge_mae", 1e3, 2), ("me\nRMSE", "charge_rmse", 1e3, 2))
+Column = tuple[str, str, float, int]
+
+
+def columns_of(parts: Iterable[dict[str, Any]]) -> tuple[Column, ...]:
+    """Return the columns that the sections of `metrics.json` fill; charges only where a model finds them."""
+    return COLUMNS + CHARGES if any("charge_mae" in part for part in parts) else COLUMNS
 
 
 def error_table(metrics: dict[str, Any], title: str = "") -> Table:
     """Return the table of the sections of `metrics.json` (train, test, ...), the groups of the test set below it."""
-    table = new_table(title, "set", "frames", "atoms", *(column[0] for column in COLUMNS))
     sections = {name: part for name, part in metrics.items() if isinstance(part, dict) and "n_atoms" in part}
+    columns = columns_of(sections.values())
+    table = new_table(title, "set", "frames", "atoms", *(column[0] for column in columns))
     for name, part in sections.items():
-        table.add_row(*row(name.replace("_", " "), part), style="bold" if name == "test" else None)
+        table.add_row(*row(name.replace("_", " "), part, columns), style="bold" if name == "test" else None)
         if name == "test" and len(part["groups"]) > 1:
             for group, errors in part["groups"].items():
-                table.add_row(*row(f"  {group}", errors), style="dim")
+                table.add_row(*row(f"  {group}", errors, columns), style="dim")
     return table
 
 
@@ -48,10 +57,10 @@ def new_table(title: str, *headers: str) -> Table:
     return table
 
 
-def row(name: str, part: dict[str, Any]) -> list[str]:
+def row(name: str, part: dict[str, Any], columns: tuple[Column, ...]) -> list[str]:
     """Return the cells of one line; half its 95 % interval stands below the MAE."""
     cells = [name, str(part["n_structures"]), str(part["n_atoms"])]
-    for _, key, factor, digits in COLUMNS:
+    for _, key, factor, digits in columns:
         value = part.get(key)
         text = "" if value is None else f"{factor * value:.{digits}f}"
         interval = part.get("intervals", {}).get(key)
@@ -79,11 +88,12 @@ def motion_table(run: dict[str, Any], title: str = "") -> Table:
 
 def compare(runs: dict[str, dict[str, Any]], section: str = "test") -> Table:
     """Return one line for each run, best force error first: the errors of `section` and the seconds of the fit."""
-    table = new_table(f"{section} errors", "run", "frames", "atoms", *(column[0] for column in COLUMNS), "fit\ns")
     known = {name: run for name, run in runs.items() if section in run}
+    columns = columns_of(run[section] for run in known.values())
+    table = new_table(f"{section} errors", "run", "frames", "atoms", *(column[0] for column in columns), "fit\ns")
     for name in sorted(known, key=lambda name: known[name][section].get("force_mae", float("inf"))):
         seconds = known[name].get("seconds", {}).get("fit")
-        table.add_row(*row(name, known[name][section]), "" if seconds is None else f"{seconds:.1f}")
+        table.add_row(*row(name, known[name][section], columns), "" if seconds is None else f"{seconds:.1f}")
     return table
 
 

@@ -39,6 +39,7 @@ class KeptForceField:
         terms: list[Any] = [t for t in inner.terms if t is not self.part] if isinstance(inner, SumPotential) else []
         trained = [t for t in terms if any(p.requires_grad for p in t.parameters())]
         fixed = [t for t in terms if all(t is not other for other in trained)]
+        self.charges = inner.charges
         self.cutoff = force_field.cutoff
         self.dtype: torch.dtype = getattr(torch, force_field.dtype)
         self.fixed = self.force_field_of(fixed, force_field)
@@ -109,7 +110,8 @@ class KeptForceField:
         if self.trained is not None:
             more, at_leaves = self.trained.derivatives(graph)
             energies, gradient = energies + more, gradient + at_leaves[0]
-        return [predicted(graph, *member) for member in zip(energies, gradient, strict=True)]
+        charges = self.charges(graph)
+        return [predicted(graph, *member)._replace(charges=charges) for member in zip(energies, gradient, strict=True)]
 
     def edge_gradients(self, slope: Tensor, kept: list[Kept]) -> list[Tensor]:
         """Return dE/dr_ij of the edges of each structure by each member, (M, E, 3), from dE/dB (N, M, F)."""

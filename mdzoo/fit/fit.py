@@ -152,6 +152,7 @@ def parts_of(data: Any, chosen: LeastSquaresSettings) -> Tensor:
 
 def by_sgd(force_field: ForceField, data: Any, run: Run, chosen: SgdSettings) -> FitResult:
     """Fit by gradient descent; a checkpoint in the run directory is gone on with."""
+    check_charges(force_field, chosen)
     pl.seed_everything(chosen.seed, verbose=False)
     last = run.folder / "checkpoints" / "last.ckpt"
     prepare(force_field, data, run, chosen, last.is_file())
@@ -191,6 +192,15 @@ def by_levenberg_marquardt(
     return FitResult(metrics, 0.0, None, None, run.loggers)
 
 
+def check_charges(force_field: ForceField, chosen: SgdSettings) -> None:
+    """Refuse a weight for charges where the model only hands on those that it is given."""
+    if chosen.weights.get("charges", 0.0) > 0.0 and not force_field.potential.has_charges:
+        raise ValueError(
+            f"`weights` must be 0 for charges with this model, got {chosen.weights['charges']}; it finds none: add "
+            "empirical=charge_equilibration"
+        )
+
+
 def prepare(
     force_field: ForceField, data: Any, run: Run, chosen: SgdSettings | LevenbergMarquardtSettings, going_on: bool
 ) -> None:
@@ -209,7 +219,8 @@ def prepare(
 def start_linear(force_field: ForceField, data: Any, run: Run, weights: dict[str, float]) -> None:
     """Give the linear term of a network the closed form's weights, so that the network learns what is left."""
     twin, part = linear_twin(force_field)
-    solved(twin, data, run, LeastSquaresSettings(weights=dict(weights)))
+    weights = {name: weight for name, weight in weights.items() if name != "charges"}
+    solved(twin, data, run, LeastSquaresSettings(weights=weights))
     found: Any = linear_part(twin).regressor
     network: Any = part.regressor
     network.set_linear(found.weights.detach(), found.bias.detach())

@@ -3,7 +3,9 @@
     loss = 1/S sum_j  alpha_j rho(E_j - E_ref) + beta_j sum rho(F_j - F_ref) + gamma_j sum rho(V_j (stress_j - ref))
     alpha_j = energy_weight_j (w_E / N_j)^2,   beta_j = force_weight_j w_F^2,   gamma_j = stress_weight_j (w_S / N_j)^2
 
-with `rho(x) = x^2` by default, S the global number of structures (all ranks), and labels that are NaN left out.
+with `rho(x) = x^2` by default, S the global number of structures (all ranks), and labels that are NaN left out. For
+potentials that find charges, `w_q^2 sum rho(q_j - q_ref)` with the charges of the data (`data.charges_key`) comes on
+top; a structure whose charges are all zero has none.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -14,6 +16,7 @@ from torch import Tensor
 
 from mdzoo.data.labels import Labels
 from mdzoo.graph import Graph
+from mdzoo.ops import segment_sum
 from mdzoo.potentials import Prediction
 
 
@@ -28,7 +31,7 @@ class Target:
     """What is compared: its error, its loss, its weight and its metrics.
 
     Arguments:
-        name: `energy` (eV/atom), `forces` (eV/Angstrom) or `stress` (as virial, eV/atom).
+        name: `energy` (eV/atom), `forces` (eV/Angstrom), `stress` (as virial, eV/atom) or `charges` (e).
         weight: w of the module's loss, on the error, not on its square.
         huber: if positive, `rho(x) = x^2` up to this error (in the unit above) and linear beyond,
             `huber (2 |x| - huber)`; 0 is the squared error.
@@ -83,15 +86,23 @@ def stress_residual(prediction: Prediction, graph: Graph, labels: Labels) -> Res
     return present(error, labels.stress, labels.stress_weight.view(-1, 1, 1))
 
 
+def charge_residual(prediction: Prediction, graph: Graph, labels: Labels) -> Residual:
+    """Return the errors of the charges in e; those of the data come with the graph."""
+    known = segment_sum(graph.charges.abs(), graph.batch, graph.cell.shape[0])[graph.batch] > 0.0
+    label = torch.where(known, graph.charges, torch.nan)
+    return present(prediction.charges - label, label, torch.ones_like(label))
+
+
 RESIDUALS: dict[str, Callable[[Prediction, Graph, Labels], Residual]] = {
     "energy": energy_residual,
     "forces": force_residual,
     "stress": stress_residual,
+    "charges": charge_residual,
 }
 
 
 def targets(weights: Mapping[str, float], huber: Mapping[str, float] | None = None) -> list[Target]:
-    """Return those of the three targets that have a weight, from `{energy: w_E, forces: w_F, stress: w_S}`."""
+    """Return the targets that have a weight, from `{energy: w_E, forces: w_F, stress: w_S, charges: w_q}`."""
     every = [Target(name, weight, (huber or {}).get(name, 0.0)) for name, weight in weights.items()]
     chosen = [target for target in every if target.weight > 0.0]
     if not chosen:

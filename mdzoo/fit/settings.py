@@ -74,7 +74,7 @@ class SgdSettings:
     """Gradient descent.
 
     Arguments:
-        weights: w_E, w_F, w_S.
+        weights: w_E, w_F, w_S, and w_q of `charges`, for potentials that find charges.
         huber: `{energy: eV/atom, forces: eV/Angstrom}`, beyond which the loss is linear; empty for the squared error.
         optimizer: `adam`, `adamw` or `lbfgs` (for a batch that holds everything).
         lr: learning rate.
@@ -103,7 +103,7 @@ class SgdSettings:
         devices: processes.
     """
 
-    weights: Weights = field(default_factory=default_weights)
+    weights: Weights = field(default_factory=lambda: default_weights() | {"charges": 0.0})
     huber: dict[str, float] = field(default_factory=dict)
     optimizer: str = "adam"
     lr: float = 1e-3

@@ -5,8 +5,8 @@ from torch import Tensor
 
 from mdzoo.fit.loss import Residual
 
-NAMES = {"energy": "energy", "forces": "force", "stress": "virial"}
-"""Names of the targets in metrics: energy (eV/atom), force (eV/Angstrom per component), virial (eV/atom)."""
+NAMES = {"energy": "energy", "forces": "force", "stress": "virial", "charges": "charge"}
+"""Names of the targets in metrics: energy and virial (eV/atom), force (eV/Angstrom per component), charge (e)."""
 
 
 class Totals:

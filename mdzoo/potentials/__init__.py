@@ -20,9 +20,11 @@ from mdzoo.potentials.atomic_energies import AtomicEnergies
 from mdzoo.potentials.base import PairPotential, Potential
 from mdzoo.potentials.born_mayer_huggins import BornMayerHuggins
 from mdzoo.potentials.buckingham import Buckingham
+from mdzoo.potentials.charge_equilibration import ChargeEquilibration
 from mdzoo.potentials.coulomb_cut import CoulombCut
 from mdzoo.potentials.coulomb_dsf import CoulombDSF
 from mdzoo.potentials.coulomb_ewald import CoulombEwald
+from mdzoo.potentials.coulomb_pme import CoulombPME
 from mdzoo.potentials.coulomb_wolf import CoulombWolf
 from mdzoo.potentials.d3 import D3
 from mdzoo.potentials.descriptor_potential import DescriptorPotential
@@ -36,6 +38,7 @@ from mdzoo.potentials.mie import Mie
 from mdzoo.potentials.molecular_mechanics import MolecularMechanics
 from mdzoo.potentials.morse import Morse
 from mdzoo.potentials.pair_table import PairTable
+from mdzoo.potentials.qeq import QEq
 from mdzoo.potentials.registry import build, register
 from mdzoo.potentials.stillinger_weber import StillingerWeber
 from mdzoo.potentials.sum_potential import SumPotential
@@ -66,9 +69,11 @@ __all__ = [
     "AtomicEnergies",
     "BornMayerHuggins",
     "Buckingham",
+    "ChargeEquilibration",
     "CoulombCut",
     "CoulombDSF",
     "CoulombEwald",
+    "CoulombPME",
     "CoulombWolf",
     "DescriptorPotential",
     "Ensemble",
@@ -82,6 +87,7 @@ __all__ = [
     "PairTable",
     "Potential",
     "Prediction",
+    "QEq",
     "StillingerWeber",
     "SumPotential",
     "Tersoff",
@@ -101,10 +107,12 @@ register(
     AtomicEnergies,
     BornMayerHuggins,
     Buckingham,
+    ChargeEquilibration,
     Concatenate,
     CoulombCut,
     CoulombDSF,
     CoulombEwald,
+    CoulombPME,
     CoulombWolf,
     DeepMD,
     DescriptorPotential,
@@ -119,6 +127,7 @@ register(
     Morse,
     PairTable,
     Projection,
+    QEq,
     SeE3,
     Select,
     StillingerWeber,

@@ -44,9 +44,7 @@ def assemble(
 
 def learnt(descriptor: Mapping[str, Any], regressor: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, Any]:
     """Return the table of a DescriptorPotential."""
-    first = filled(descriptor, known)
-    sizes = {**known, "n_features": build(first).n_features}
-    return {"name": "DescriptorPotential", "descriptor": first, "regressor": filled(regressor, sizes)}
+    return filled({"name": "DescriptorPotential", "descriptor": descriptor, "regressor": regressor}, known)
 
 
 def filled(table: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, Any]:
@@ -54,6 +52,9 @@ def filled(table: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, Any]
     if "name" not in table:
         raise ValueError(f"`name` must stand in every table of a member, got {dict(table)}; name its class")
     takes = arguments(table["name"])
+    if isinstance(table.get("descriptor"), Mapping) and "regressor" in table:
+        first = filled(table["descriptor"], known)
+        table, known = {**table, "descriptor": first}, {**known, "n_features": build(first).n_features}
     inner = {key: filled_inside(value, known) for key, value in table.items()}
     return {**{key: value for key, value in known.items() if key in takes}, **inner}
 

@@ -58,6 +58,10 @@ class Potential(nn.Module):
         """Return the charge of each atom, (N,) in e: those given, unless the potential has its own."""
         return graph.charges
 
+    def energies_and_charges(self, graph: Graph) -> tuple[Tensor, Tensor]:
+        """Return the energies of `forward` and the charges; a member that finds both at once does."""
+        return self.forward(graph), self.charges(graph)
+
 
 TRUNCATIONS = {"plain": -1, "shifted": 0, "force_shifted": 1, "switched": 2}  # their smoothness
 

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from mdzoo.potentials.charges import Charges
+from mdzoo.potentials.parameters import Bounds, Ties, Trainable
 from mdzoo.potentials.short_coulomb import ShortCoulomb
 
 
@@ -18,9 +20,9 @@ class CoulombCut(ShortCoulomb):
         cutoff: Angstrom.
         charges: one for each species, e; None takes those of the data.
         n_species: number of elements.
-        trainable: whether the charges of the species train.
         neutral: whether the charges of each structure are moved to its total charge.
         constants: the set of constants, see `mdzoo.units`.
+        trainable, bounds, ties: of `charges`, one entry for each species; see `mdzoo.potentials.parameters`.
 
     Example:
         >>> from mdzoo.testing.compare import cluster
@@ -34,11 +36,14 @@ class CoulombCut(ShortCoulomb):
         cutoff: float = 10.0,
         charges: Sequence[float] | None = None,
         n_species: int = 1,
-        trainable: bool = False,
         neutral: bool = False,
         constants: str = "codata",
+        trainable: Trainable = False,
+        bounds: Bounds = None,
+        ties: Ties = None,
     ) -> None:
-        super().__init__(cutoff, -1, charges, n_species, trainable, neutral, constants)
+        source = Charges(charges, n_species, neutral, trainable, bounds, ties)
+        super().__init__(cutoff, -1, source, constants)
 
     def kernel(self, r: Tensor) -> Tensor:
         """Return 1/r."""

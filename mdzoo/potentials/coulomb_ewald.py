@@ -2,8 +2,10 @@
 
 from collections.abc import Sequence
 
+from mdzoo.potentials.charges import Charges
 from mdzoo.potentials.ewald_sum import EwaldSum
 from mdzoo.potentials.global_coulomb import GlobalCoulomb
+from mdzoo.potentials.parameters import Bounds, Ties, Trainable
 
 
 class CoulombEwald(GlobalCoulomb):
@@ -17,9 +19,9 @@ class CoulombEwald(GlobalCoulomb):
         accuracy: of the potential, see `LatticeSum`.
         charges: one for each species, e; None takes those of the data.
         n_species: number of elements.
-        trainable: whether the charges of the species train.
         neutral: whether the charges of each structure are moved to its total charge.
         constants: the set of constants, see `mdzoo.units`.
+        trainable, bounds, ties: of `charges`, one entry for each species; see `mdzoo.potentials.parameters`.
 
     Example:
         >>> from ase.build import bulk
@@ -36,8 +38,11 @@ class CoulombEwald(GlobalCoulomb):
         accuracy: float = 1e-6,
         charges: Sequence[float] | None = None,
         n_species: int = 1,
-        trainable: bool = False,
         neutral: bool = False,
         constants: str = "codata",
+        trainable: Trainable = False,
+        bounds: Bounds = None,
+        ties: Ties = None,
     ) -> None:
-        super().__init__(EwaldSum(cutoff, accuracy), charges, n_species, trainable, neutral, constants)
+        source = Charges(charges, n_species, neutral, trainable, bounds, ties)
+        super().__init__(EwaldSum(cutoff, accuracy), source, constants)

@@ -62,3 +62,17 @@ class EwaldSum(LatticeSum):
         imaginary = waves.weights * (s[:, n_p:, :n_z] + s[:, :n_p, n_z:])
         back = torch.cat([torch.cat([real, imaginary], 2), torch.cat([imaginary, -real], 2)], 1)
         return (waves.xy @ back * waves.z).sum(2)
+
+    def pair_matrix(self, graph: Graph, layout: Layout, dtype: torch.dtype) -> Tensor:
+        """Return `erf(alpha r) / r` of all pairs and images, without the mean and without i on itself, (L, n, n)."""
+        waves = self.waves(graph, layout, dtype)
+        n_p, n_z = waves.weights.shape[1], waves.weights.shape[2]
+        xy_cos, xy_sin = waves.xy[:, :, :n_p].unsqueeze(3), waves.xy[:, :, n_p:].unsqueeze(3)
+        z_cos, z_sin = waves.z[:, :, :n_z].unsqueeze(2), waves.z[:, :, n_z:].unsqueeze(2)
+        real = (xy_cos * z_cos - xy_sin * z_sin).flatten(2)  # (L, n, P Z)
+        imaginary = (xy_sin * z_cos + xy_cos * z_sin).flatten(2)
+        weights = waves.weights.flatten(1).unsqueeze(1)
+        both = (real * weights) @ real.mT + (imaginary * weights) @ imaginary.mT
+        itself = table_of(torch.ones_like(graph.positions[:, 0]), layout).to(dtype)  # 0 where there is no atom
+        both = both * itself.unsqueeze(1) * itself.unsqueeze(2)
+        return both - 2.0 * self.alpha / math.sqrt(math.pi) * torch.diag_embed(itself)

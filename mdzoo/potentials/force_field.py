@@ -67,29 +67,54 @@ class ForceField(nn.Module):
     def forward(self, graph: Graph) -> Prediction:
         """Return energies, forces and virials of the structures of `graph`."""
         graph = within(graph, self.cutoff)
-        charges = self.potential.charges(graph).to(torch.float64)
-        if self.training or self.reach < 0 or self.reach > 1:
+        if self.training:
+            energies, slopes, charges = self.with_charges(graph)
+            return prediction(graph, energies, slopes, charges)
+        if self.reach < 0 or self.reach > 1:
             energies, slopes = self.derivatives(graph)
         else:
             energies, g = self.blockwise(graph)
             slopes = [g]
-        return prediction(graph, energies, slopes, charges if self.training else charges.detach())
+        charges = graph.charges
+        if self.potential.has_charges:
+            cast = with_leaves(graph, graph.vectors.to(self.unit.dtype), graph.positions, graph.cell)
+            charges = self.potential.charges(cast).detach()
+        return prediction(graph, energies, slopes, charges)
 
     def derivatives(self, graph: Graph) -> tuple[Tensor, list[Tensor]]:
         """Return the energies and dE/dvectors, dE/dpositions, dE/dcell at independent leaves, in one backward pass."""
+        if self.training:
+            energies, slopes, _ = self.with_charges(graph)
+            return energies, slopes
+        leaves, graph = self.at_leaves(graph)
+        energies = self.potential.first_order(graph)
+        return energies.detach(), self.slopes_of(self.owned(energies, graph), leaves)
+
+    def with_charges(self, graph: Graph) -> tuple[Tensor, list[Tensor], Tensor]:
+        """Return energies, slopes and charges with their history."""
+        leaves, graph = self.at_leaves(graph)
+        energies, charges = self.potential.energies_and_charges(graph)
+        return energies, self.slopes_of(self.owned(energies, graph), leaves), charges
+
+    def owned(self, energies: Tensor, graph: Graph) -> Tensor:
+        """Return the energies of the atoms that are no ghosts; where ghosts have edges, they have energies too."""
+        return energies[graph.ids >= 0] if self.reach > 1 else energies
+
+    def at_leaves(self, graph: Graph) -> tuple[list[Tensor], Graph]:
+        """Return new leaves for vectors, positions and cell, and the graph on them, in the dtype of the model."""
         vectors = graph.vectors.detach().to(self.unit.dtype).requires_grad_()
         positions = graph.positions.detach().requires_grad_()
         cell = graph.cell.detach().requires_grad_()
-        graph = with_leaves(graph, vectors, positions, cell)
-        energies = self.potential(graph) if self.training else self.potential.first_order(graph)
-        leaves = [vectors, positions, cell]
-        unused = 0.0 * (vectors.sum() + positions.sum() + cell.sum())
-        owned = energies[graph.ids >= 0] if self.reach > 1 else energies
-        found = torch.autograd.grad([owned.sum() + unused], leaves, create_graph=self.training)
+        return [vectors, positions, cell], with_leaves(graph, vectors, positions, cell)
+
+    def slopes_of(self, energies: Tensor, leaves: list[Tensor]) -> list[Tensor]:
+        """Return the derivatives of the sum of the energies at the leaves, zero where it does not depend on them."""
+        unused = 0.0 * (leaves[0].sum() + leaves[1].sum() + leaves[2].sum())
+        found = torch.autograd.grad([energies.sum() + unused], leaves, create_graph=self.training)
         slopes: list[Tensor] = []
         for slope, leaf in zip(found, leaves):  # noqa: B905 - TorchScript knows no `strict`
             slopes.append(torch.zeros_like(leaf) if slope is None else slope)
-        return energies if self.training else energies.detach(), slopes
+        return slopes
 
     def blockwise(self, graph: Graph) -> tuple[Tensor, Tensor]:
         """Return the energies (N,) and dE/dvectors (E, 3), block of atoms by block of atoms."""
@@ -122,7 +147,7 @@ def prediction(graph: Graph, energies: Tensor, slopes: list[Tensor], charges: Te
         atom_virial = atom_virial + global_virial(graph, slopes[1], slopes[2]).to(g.dtype)[graph.batch]
     virial = segment_sum(atom_virial, graph.batch, n_structures)
     energy = segment_sum(energies.to(torch.float64), graph.batch, n_structures)
-    return Prediction(energy, energies, forces, virial, atom_virial, charges)
+    return Prediction(energy, energies, forces, virial, atom_virial, charges.to(torch.float64))
 
 
 def global_virial(graph: Graph, at_positions: Tensor, at_cell: Tensor) -> Tensor:

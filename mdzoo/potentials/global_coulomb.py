@@ -1,7 +1,5 @@
 """What the Coulomb sums over all images share."""
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor
 
@@ -17,28 +15,20 @@ class GlobalCoulomb(Potential):
 
     Arguments:
         lattice_sum: gives the potential at the atoms.
-        charges, n_species, trainable, neutral: see `Charges`.
+        source: gives the charges.
         constants: the set that k is of, see `mdzoo.units`.
     """
 
-    def __init__(
-        self,
-        lattice_sum: LatticeSum,
-        charges: Sequence[float] | None,
-        n_species: int,
-        trainable: bool,
-        neutral: bool,
-        constants: str,
-    ) -> None:
+    def __init__(self, lattice_sum: LatticeSum, source: Charges, constants: str) -> None:
         super().__init__(lattice_sum.cutoff, -1, 2)
         self.has_charges = True
         self.k = coulomb_constant(constants)
-        self.source = Charges(charges, n_species, trainable, neutral)
+        self.source = source
         self.lattice_sum = lattice_sum
 
     def charges(self, graph: Graph) -> Tensor:
         """Return the charge of each atom, (N,) in e."""
-        return self.source.checked(graph)
+        return self.source.of_data(graph)
 
     def forward(self, graph: Graph) -> Tensor:
         """Return the energy of each atom, (N,) in eV."""

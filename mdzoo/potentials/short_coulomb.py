@@ -1,7 +1,5 @@
 """What the Coulomb sums that end at a cutoff share: pairs of charges, and each charge with itself."""
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor
 
@@ -18,26 +16,17 @@ class ShortCoulomb(Potential):
     Arguments:
         cutoff: Angstrom.
         smoothness: continuous derivatives of f at the cutoff.
-        charges, n_species, trainable, neutral: see `Charges`; with `neutral` the reach is global.
+        source: gives the charges; where these are moved to the total charge, the reach is global.
         constants: the set that k is of, see `mdzoo.units`.
     """
 
-    def __init__(
-        self,
-        cutoff: float,
-        smoothness: int,
-        charges: Sequence[float] | None,
-        n_species: int,
-        trainable: bool,
-        neutral: bool,
-        constants: str,
-    ) -> None:
-        super().__init__(cutoff, -1 if neutral else 1, smoothness)
+    def __init__(self, cutoff: float, smoothness: int, source: Charges, constants: str) -> None:
+        super().__init__(cutoff, -1 if source.neutral else 1, smoothness)
         if not 0.0 < self.cutoff < float("inf"):
             raise ValueError(f"`cutoff` must be positive and finite (Angstrom), got {self.cutoff}; 10 to 12 is usual")
         self.has_charges = True
         self.k = coulomb_constant(constants)
-        self.source = Charges(charges, n_species, trainable, neutral)
+        self.source = source
 
     def kernel(self, r: Tensor) -> Tensor:
         """Return f of each edge, (E,) in 1/Angstrom."""
@@ -49,7 +38,7 @@ class ShortCoulomb(Potential):
 
     def charges(self, graph: Graph) -> Tensor:
         """Return the charge of each atom, (N,) in e."""
-        return self.source.checked(graph)
+        return self.source.of_data(graph)
 
     def forward(self, graph: Graph) -> Tensor:
         """Return the energy of each atom, (N,) in eV."""

@@ -50,6 +50,18 @@ class SumPotential(Potential):
                 charges = term.charges(within(graph, term.cutoff) if term.cutoff < self.cutoff else graph)
         return charges
 
+    def energies_and_charges(self, graph: Graph) -> tuple[Tensor, Tensor]:
+        """Return the energies of `forward` and the charges of the last term that has its own, else those given."""
+        energy, charges = torch.zeros_like(graph.positions[:, 0]), graph.charges
+        for term in self.terms:
+            near = within(graph, term.cutoff) if term.cutoff < self.cutoff else graph
+            if term.has_charges:
+                more, charges = term.energies_and_charges(near)
+                energy = energy + more
+            else:
+                energy = energy + term(near)
+        return energy, charges
+
     @torch.jit.unused
     def uncertainty(self, graph: Graph) -> Uncertainty:
         """Return the deviations of the terms that know theirs, added as independent; grades by the largest.

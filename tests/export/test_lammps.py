@@ -90,7 +90,8 @@ def repeated(structure: Structure, times: tuple[int, int, int], rng: np.random.G
 def test_members_give_the_numbers_of_python(name, lammps, tmp_path):
     n_species = ZOO[name].n_species
     model, path = exported_member(name, tmp_path)
-    for structure in (crystal(n_species), molecule(n_species), slab(n_species)):
+    structures = [crystal(n_species), molecule(n_species), slab(n_species)]
+    for structure in structures[: 2 if model.reach < 0 else 3]:  # a slab is periodic in LAMMPS: global terms see that
         found = ask_lammps(structure, commands(path, n_species), n_species)
         same(found, in_python(model, structure, n_species))
 

@@ -75,7 +75,9 @@ def test_huber_is_the_square_inside_and_linear_outside(batch):
 
 
 def test_bad_targets_are_refused():
-    with pytest.raises(ValueError, match=r"`name` must be one of \['energy', 'forces', 'stress'\], got force; a"):
+    with pytest.raises(
+        ValueError, match=r"`name` must be one of \['charges', 'energy', 'forces', 'stress'\], got force; a"
+    ):
         targets({"force": 1.0})
     with pytest.raises(ValueError, match=r"`weight` must be finite and not negative, got -1.0 for energy; 0 switches"):
         targets({"energy": -1.0})
@@ -83,3 +85,13 @@ def test_bad_targets_are_refused():
         targets({"energy": 1.0}, {"energy": -1.0})
     with pytest.raises(ValueError, match=r"`weights` must have one that is positive, got \{'energy': 0.0\}; nothing"):
         targets({"energy": 0.0})
+
+
+def test_charges_are_compared_where_the_data_have_them(batch):
+    n = batch.graph.species.numel()
+    charges = torch.randn(n, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    charges[batch.graph.batch == 1] = 0.0
+    graph = batch.graph._replace(charges=charges)
+    prediction = linear().eval()(graph)._replace(charges=charges + 0.1)
+    found = total_loss(targets({"charges": 2.0}), prediction, graph, batch.labels)
+    assert float(found) == pytest.approx(4.0 * 0.01 * int((graph.batch != 1).sum()))
