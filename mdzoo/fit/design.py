@@ -19,6 +19,7 @@ from mdzoo.fit.kernel_rows import kernel_rows
 from mdzoo.graph import Graph, within
 from mdzoo.potentials import DescriptorPotential, ForceField, Potential, SumPotential
 from mdzoo.regressors import Linear, SparseGP
+from mdzoo.regressors.by_species import BySpecies
 
 
 class Rows(NamedTuple):
@@ -152,12 +153,16 @@ def structure_rows(part: DescriptorPotential, graph: Graph, max_bytes: int) -> R
 def feature_rows(part: DescriptorPotential, graph: Graph, max_bytes: int) -> tuple[Tensor, Tensor, Tensor]:
     """Return the features (N, F), the force rows (N, 3, P) and the virial rows (9, P) of one structure."""
     regressor: Any = part.regressor
-    linear, width = isinstance(regressor, Linear), n_columns(part)
-    kinds, n_kinds = (graph.species, regressor.n_species) if linear else (torch.zeros_like(graph.species), 1)
-    rows = blocks.Rows(graph, kinds, n_kinds, part.descriptor.n_features if linear else width)
+    own = isinstance(regressor, BySpecies)  # its columns know their slopes, and are the same for all species
+    width = regressor.weights.shape[1] if own else n_columns(part)
+    kinds, n_kinds = (graph.species, regressor.n_species) if own else (torch.zeros_like(graph.species), 1)
+    rows = blocks.Rows(graph, kinds, n_kinds, width)
     features = part.descriptor.isolated(graph.vectors)[graph.species]
-    for first, _, here, found, table in slopes_by_blocks(part.descriptor, graph, 0 if linear else width, max_bytes):
+    more = 0 if isinstance(regressor, Linear) else 2 * width
+    for first, _, here, found, table in slopes_by_blocks(part.descriptor, graph, more, max_bytes):
         last = first + len(found)
         features[first:last] = found
-        rows.add(first, here, table if linear else through_features(regressor, found, graph.species[first:last], table))
+        species = graph.species[first:last]
+        table = regressor.column_slopes(found, table) if own else through_features(regressor, found, species, table)
+        rows.add(first, here, table)
     return features, *rows.columns()

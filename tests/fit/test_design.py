@@ -18,7 +18,7 @@ from mdzoo.fit.design import (
 )
 from mdzoo.graph import Graph, collate, within
 from mdzoo.potentials import DescriptorPotential, ForceField, SumPotential
-from mdzoo.regressors import DotProduct, Linear, Matern, Product, SparseGP, SquaredExponential, Sum
+from mdzoo.regressors import DotProduct, Linear, Matern, Polynomial, Product, SparseGP, SquaredExponential, Sum
 from tests.fit.cases import CUTOFF, Plain, Quadratic, force_field, frames, linear, network, small
 
 
@@ -55,6 +55,12 @@ def test_rows_in_small_chunks_are_the_same():
 
 def test_rows_of_a_regressor_that_is_not_linear_in_the_features():
     check(force_field(Quadratic(small().n_features, 1), small()), graph_of())
+
+
+@pytest.mark.parametrize(("numbers", "degree"), [((14,), 3), ((14, 6), 2)])
+def test_rows_of_a_polynomial(numbers, degree):
+    descriptor = small(len(numbers), 1)
+    check(force_field(Polynomial(descriptor.n_features, len(numbers), degree), descriptor, numbers), graph_of(numbers))
 
 
 @pytest.mark.parametrize("max_bytes", [1, 10**9])
