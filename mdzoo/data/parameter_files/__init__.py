@@ -10,12 +10,14 @@ from ase.data import chemical_symbols
 from mdzoo.data.parameter_files.eam import read_eam
 from mdzoo.data.parameter_files.edip import read_edip
 from mdzoo.data.parameter_files.pair_coefficients import STYLES, read_pair_coefficients
+from mdzoo.data.parameter_files.pair_table import read_pair_table
 from mdzoo.data.parameter_files.stillinger_weber import read_sw
 from mdzoo.data.parameter_files.tersoff import read_tersoff, read_tersoff_mod
 
 READERS: dict[str, Callable[[Any, Sequence[str]], dict[str, Any]]] = {
     "EAM": read_eam,
     "EDIP": read_edip,
+    "PairTable": read_pair_table,
     "StillingerWeber": read_sw,
     "Tersoff": read_tersoff,
     "TersoffMod": read_tersoff_mod,
