@@ -1,4 +1,4 @@
-"""D3(BJ) against tad-dftd3 (molecules) and s-dftd3 (crystals), and some of their numbers."""
+"""D3(BJ) against tad-dftd3 (molecules), s-dftd3 and LAMMPS (crystals), and some of their numbers."""
 
 import numpy as np
 import pytest
@@ -7,6 +7,7 @@ import torch
 from mdzoo.potentials import D3, ForceField
 from mdzoo.potentials.d3 import FUNCTIONALS
 from mdzoo.units import BOHR, HARTREE
+from tests.reference.engine import ask_lammps
 from tests.structures import Structure, brute_force_graph
 
 ELEMENTS = [6, 1, 8, 29, 14]
@@ -68,6 +69,20 @@ def test_energies_forces_and_virial_are_those_of_s_dftd3(structure, bohr, close)
     forces, virial = -HARTREE / BOHR * expected["gradient"], -HARTREE * expected["virial"]
     np.testing.assert_allclose(found.forces.numpy(), forces, rtol=0.0, atol=close * np.abs(forces).max())
     np.testing.assert_allclose(found.virial[0].numpy(), virial, rtol=0.0, atol=close * np.abs(virial).max())
+
+
+@pytest.mark.parametrize("functional", ["pbe", "pbesol"])
+def test_energies_forces_and_virial_are_those_of_lammps(functional):
+    """`pair_style dispersion/d3`, whose lengths and energies are of its own constants: 3e-6 of the largest value."""
+    grid = np.stack(np.meshgrid(*[np.arange(2)] * 3, indexing="ij"), -1).reshape(-1, 3)
+    positions = 2.5 * grid + 0.2 * np.sin(5.0 * np.arange(24).reshape(8, 3))
+    atoms = Structure([0, 2, 3, 4] * 2, positions, np.diag([5.2, 5.3, 5.1]), (True,) * 3)
+    style = f"pair_style dispersion/d3 bj {functional} 9.0 6.0"
+    expected = ask_lammps(atoms, [style, "pair_coeff * * C H O Cu Si"], 5)
+    found = predict(atoms, functional, cutoff=9.0, cn_cutoff=6.0)
+    assert float(found.energy) == pytest.approx(expected.energy, rel=3e-6)
+    for mine, theirs in ((found.forces, expected.forces), (found.virial[0], expected.virial)):
+        np.testing.assert_allclose(mine.numpy(), theirs, rtol=0.0, atol=3e-6 * np.abs(theirs).max())
 
 
 STORED = {"pbe": -0.02254823509787087, "scan": -0.004312262156430866, "b3lyp": -0.04412859292931269}
