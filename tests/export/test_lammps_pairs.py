@@ -170,3 +170,22 @@ def test_bad_coefficients_get_a_clear_error(tmp_path, name, text, message):
 def test_charges_of_the_data_are_refused(tmp_path):
     with pytest.raises(ValueError, match=r"`charges` must belong to the species and stay as they are, got those"):
         write_lammps(tmp_path, ForceField(build({"name": "CoulombCut"}), [14]))
+
+
+def test_dispersion_stands_beside_a_pair_style(rng, tmp_path, monkeypatch):
+    """`empirical=[zbl,d3]`; LAMMPS's D3 has constants of its own, worth 1e-6."""
+    monkeypatch.chdir(tmp_path)
+    zbl = {"name": "ZBL", "atomic_numbers": [14, 32], "inner": 2.0, "outer": 3.0}
+    d3 = {"name": "D3", "atomic_numbers": [14, 32], "truncation": "plain", "cutoff": 9.0, "cn_cutoff": 6.0}
+    model = ForceField(build({"name": "SumPotential", "terms": [zbl, d3]}), [14, 32])
+    write_lammps(tmp_path, model)
+    check(model, box(rng), tmp_path, 3e-6)
+
+
+def test_a_dispersion_that_lammps_does_not_know_is_refused(tmp_path):
+    for options in ({"functional": "scan", "truncation": "plain"}, {"functional": "pbe"}):
+        model = ForceField(build({"name": "D3", "atomic_numbers": [14], **options}), [14])
+        with pytest.raises(
+            ValueError, match=r"`d3` must have the parameters of one of \['bp', .*; LAMMPS has no others"
+        ):
+            write_lammps(tmp_path, model)

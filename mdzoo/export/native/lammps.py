@@ -8,11 +8,13 @@ from typing import Any
 from ase.data import chemical_symbols
 
 import mdzoo
+from mdzoo.export.native.dispersion import write_d3
 from mdzoo.export.native.embedded import write_eam, write_finnis_sinclair
 from mdzoo.export.native.pairs import PAIR_WRITERS, write_table
 from mdzoo.export.native.style import Style
 from mdzoo.export.native.triplets import write_edip, write_stillinger_weber, write_tersoff, write_tersoff_mod
 from mdzoo.potentials import (
+    D3,
     EAM,
     EDIP,
     AtomicEnergies,
@@ -27,6 +29,7 @@ from mdzoo.potentials import (
 )
 
 WRITERS: dict[type, Callable[[Any, list[int]], Style]] = {
+    D3: write_d3,
     EAM: write_eam,
     EDIP: write_edip,
     FinnisSinclair: write_finnis_sinclair,
