@@ -26,6 +26,7 @@ class ChargeEquilibration(Equilibrated):
         cutoff: of the pairs of charges, Angstrom.
         accuracy: of the interaction, see `LatticeSum`.
         constants: the set of constants, see `mdzoo.units`.
+        dense: atoms up to which the system of a structure is solved as a matrix; beyond, by conjugate gradients.
         trainable, bounds, ties: of `hardness` and `widths`, one entry for each species; see
             `mdzoo.potentials.parameters`.
     """
@@ -39,13 +40,14 @@ class ChargeEquilibration(Equilibrated):
         cutoff: float = 8.0,
         accuracy: float = 1e-6,
         constants: str = "codata",
+        dense: int = 500,
         trainable: Trainable = False,
         bounds: Bounds = None,
         ties: Ties = None,
     ) -> None:
         choices = Choices(["hardness", "widths"], trainable, bounds, ties)
         n, near = descriptor.n_species, descriptor.cutoff
-        super().__init__(near, descriptor.smoothness, n, hardness, widths, cutoff, accuracy, constants, choices)
+        super().__init__(near, descriptor.smoothness, n, hardness, widths, cutoff, accuracy, constants, dense, choices)
         self.electronegativity = DescriptorPotential(descriptor, regressor)
 
     def chi(self, graph: Graph) -> Tensor:

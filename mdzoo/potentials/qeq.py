@@ -20,6 +20,7 @@ class QEq(Equilibrated):
         cutoff: of the pairs of charges, Angstrom.
         accuracy: of the interaction, see `LatticeSum`.
         constants: the set of constants, see `mdzoo.units`.
+        dense: atoms up to which the system of a structure is solved as a matrix; beyond, by conjugate gradients.
         n_species: number of elements.
         trainable, bounds, ties: of `electronegativity`, `hardness` and `widths`, one entry for each species; see
             `mdzoo.potentials.parameters`.
@@ -41,6 +42,7 @@ class QEq(Equilibrated):
         cutoff: float = 8.0,
         accuracy: float = 1e-6,
         constants: str = "codata",
+        dense: int = 500,
         n_species: int = 1,
         trainable: Trainable = False,
         bounds: Bounds = None,
@@ -48,7 +50,7 @@ class QEq(Equilibrated):
     ) -> None:
         choices = Choices(["electronegativity", "hardness", "widths"], trainable, bounds, ties)
         n = int(n_species)
-        super().__init__(0.0, 2, n, hardness, widths, cutoff, accuracy, constants, choices)
+        super().__init__(0.0, 2, n, hardness, widths, cutoff, accuracy, constants, dense, choices)
         start = of_species("electronegativity", electronegativity, n)
         self.electronegativity = choices.values("electronegativity", start, "real")
 

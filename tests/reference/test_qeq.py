@@ -67,7 +67,8 @@ def test_narrow_gaussians_are_points(place):
     graph = graphs(2, 5.0)[place]
     q = torch.tensor([1.0, -1.0] if place == 0 else [0.5, -1.0], dtype=torch.float64)[graph.species]
     width, none = torch.full_like(q, 1e-3), torch.zeros_like(q)
-    matrix = GaussianCharges(K, 5.0, 1e-11)(graph, width, none - K / math.sqrt(math.pi) / width)[0]
+    act = GaussianCharges(K, 5.0, 1e-11)
+    matrix = act.matrix(graph, act(graph, width, none - K / math.sqrt(math.pi) / width))[0]
     points = CoulombEwald(5.0, 1e-11)(graph._replace(charges=q)).sum()
     assert 0.5 * float(q @ matrix @ q) == pytest.approx(float(points), rel=1e-10)
 
@@ -125,6 +126,7 @@ def test_charges_of_a_sum_are_those_of_its_last_term_with_charges():
         ),
         ({"hardness": [1, 2, 3]}, r"`hardness` must be one number or 2, one for each species, got \[1.0, 2.0, 3.0\]"),
         ({"hardness": -1.0}, "`hardness` must be finite and positive"),
+        ({"dense": -1}, r"`dense` must be zero or more \(atoms\), got -1; 500 suits most machines"),
     ],
 )
 def test_bad_arguments_get_a_clear_error(arguments, message):
@@ -136,3 +138,26 @@ def test_a_charged_periodic_structure_gets_a_clear_error():
     graph = brute_force_graph(crystal(2), 6.0)._replace(total_charge=torch.tensor([1.0], dtype=torch.float64))
     with pytest.raises(ValueError, match="`total_charge` must be zero in a periodic cell, got 1.0 e"):
         ForceField(qeq(), [11, 17]).eval()(graph)
+
+
+@pytest.mark.parametrize("train", [False, True])
+def test_conjugate_gradients_are_the_matrix(train):
+    """Charges, energies, forces, and the gradient of a loss of charges and forces in the parameters."""
+    graph = collate(graphs(2, 6.0))._replace(total_charge=torch.tensor([0.0, 1.0, 0.0], dtype=torch.float64))
+    rows = []
+    for dense in (0, 100):
+        potential = qeq(trainable=True, accuracy=1e-9, dense=dense)
+        found = ForceField(potential, [11, 17]).train(train)(graph)
+        rows.append([found.charges, found.energies, found.forces, found.virial])
+        if train:
+            loss = found.charges.square().sum() + found.forces.square().sum() + found.virial.square().sum()
+            rows[-1] += torch.autograd.grad(loss, list(potential.parameters()))
+    for one, other in zip(*rows, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-6, atol=1e-6)
+
+
+def test_conjugate_gradients_run_scripted():
+    graph = collate(graphs(2, 6.0))
+    model = ForceField(qeq(dense=0), [11, 17]).eval()
+    with torch.jit.optimized_execution(False):
+        torch.testing.assert_close(torch.jit.script(model)(graph).forces, model(graph).forces)
