@@ -105,7 +105,7 @@ def twist(turn: str) -> float:
 
 
 TERM = "empirical.molecular_mechanics"
-SO3 = ["descriptor=so3", "descriptor.cutoff=4.5", "descriptor.K=[3,2]", "descriptor.L=[3,2]", "regressor=linear"]
+SO3 = ["descriptor=so3", "descriptor.cutoff=4.5", "descriptor.K=3", "descriptor.L=2", "descriptor.body_order=3"]
 CLOSED = ["fit=least_squares", "fit.weights.energy=0"]
 LBFGS = ["fit=sgd", "fit.optimizer=lbfgs", "fit.schedule=constant", "fit.clip=0", "fit.ema=0", "fit.lr=0.5"]
 BARE = ["descriptor=null", "regressor=null", *LBFGS, "fit.batch_size=0", "fit.weights.energy=0", "fit.epochs=40"]
@@ -118,8 +118,8 @@ ROWS = {
         f"{TERM}.trainable=true",
     ],
     "retrained": ["empirical=molecular_mechanics", *BARE, f"{TERM}.trainable=true"],
-    "SO3 + Linear": ["empirical=null", *SO3, *CLOSED],
-    "as it starts + SO3 + Linear": ["empirical=molecular_mechanics", *SO3, *CLOSED],
+    "SO3 + Linear": ["empirical=null", *SO3, "regressor=linear", *CLOSED],
+    "as it starts + SO3 + Linear": ["empirical=molecular_mechanics", *SO3, "regressor=linear", *CLOSED],
 }
 
 
