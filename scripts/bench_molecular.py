@@ -4,7 +4,7 @@ Energies and forces, CPU time of one thread, all in one run; virials come with m
 finds its neighbours anew in each step, its CPU platform and mdzoo keep a list, whose making is not timed here.
 
 Example:
-  python scripts/bench_molecular.py --coulomb ewald pme
+  python scripts/bench_molecular.py
 """
 
 import argparse
@@ -81,7 +81,9 @@ def of_openmm(system: Any, positions: np.ndarray, cell: np.ndarray, name: str) -
 def main() -> None:
     """Time both and print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--coulomb", nargs="+", default=["ewald"], help="sums of mdzoo, ewald or pme (%(default)s)")
+    parser.add_argument(
+        "--coulomb", nargs="+", default=["pme", "ewald"], help="sums of mdzoo, ewald or pme (%(default)s)"
+    )
     parser.add_argument("--accuracy", type=float, default=5e-4, help="of the sums (%(default)s)")
     options = parser.parse_args()
     torch.set_num_threads(1)

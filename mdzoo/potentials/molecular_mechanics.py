@@ -1,6 +1,6 @@
 """AMBER's and CHARMM's force fields: bonded terms of a topology, Lennard-Jones and Coulomb."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -10,6 +10,7 @@ from mdzoo.graph import Graph
 from mdzoo.potentials.base import Potential
 from mdzoo.potentials.ewald_sum import EwaldSum
 from mdzoo.potentials.lattice_sum import LatticeSum
+from mdzoo.potentials.mesh_sum import MeshSum
 from mdzoo.potentials.molecular.cmap import CMAP
 from mdzoo.potentials.molecular.harmonic import HarmonicAngle, HarmonicBond, HarmonicTorsion
 from mdzoo.potentials.molecular.nonbonded import NonBonded
@@ -20,7 +21,7 @@ from mdzoo.potentials.molecular.torsion import PeriodicTorsion
 from mdzoo.potentials.parameters import Bounds, Choices, Ties, Trainable
 from mdzoo.units import coulomb_constant
 
-SUMS = {"ewald": EwaldSum}
+SUMS: dict[str, Callable[[float, float], LatticeSum]] = {"ewald": EwaldSum, "pme": MeshSum}
 PARAMETERS = {  # of each table of types
     "bonds": ["bond_k", "bond_length"],
     "urey_bradley": ["urey_bradley_k", "urey_bradley_length"],
@@ -49,8 +50,8 @@ class MolecularMechanics(Potential):
         force_field: tables of types and `topologies`, as `mdzoo.data.parameter_files.molecular` reads them.
         cutoff: of Lennard-Jones and Coulomb, Angstrom.
         onset: where the switch of Lennard-Jones begins, Angstrom; without it there is none.
-        coulomb: `cut` ends charges at the cutoff, `ewald` sums those of periodic structures over all images.
-        accuracy: of that sum, see `CoulombEwald`.
+        coulomb: `cut` ends charges at the cutoff; `pme` and `ewald` sum those of periodic structures over all images.
+        accuracy: of these sums, see `CoulombPME` and `CoulombEwald`.
         tail: whether to add what Lennard-Jones lacks for its cutoff in periodic cells, on average.
         trainable: whether the parameters train, or the names of those that do (see `mdzoo.potentials.parameters`): a
             parameter belongs to a type and is shared by all its instances.
@@ -65,7 +66,7 @@ class MolecularMechanics(Potential):
         force_field: Mapping[str, Any] | None,
         cutoff: float = 9.0,
         onset: float | None = None,
-        coulomb: str = "ewald",
+        coulomb: str = "pme",
         accuracy: float = 1e-6,
         tail: bool = False,
         constants: str = "codata",
@@ -134,7 +135,7 @@ def shared(out: Tensor, energies: Tensor, atoms: Tensor) -> Tensor:
 def lattice_sum_of(coulomb: str, cutoff: float, accuracy: float) -> LatticeSum | None:
     """Return the sum over images, if there is to be one."""
     if coulomb not in ("cut", *SUMS):
-        raise ValueError(f"`coulomb` must be one of {['cut', *SUMS]}, got {coulomb!r}; take ewald for periodic cells")
+        raise ValueError(f"`coulomb` must be one of {['cut', *SUMS]}, got {coulomb!r}; take pme for periodic cells")
     return SUMS[coulomb](cutoff, accuracy) if coulomb in SUMS else None
 
 

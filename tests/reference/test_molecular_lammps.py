@@ -73,7 +73,7 @@ def test_energy_forces_and_virial_are_those_of_lammps(tmp_path):
     virial = np.array([[xx, xy, xz], [xy, yy, yz], [xz, yz, zz]]) * float(np.linalg.det(CELL)) / BAR
     energy = engine.get_thermo("pe")
     engine.close()
-    potential = MolecularMechanics(ELEMENTS, TABLE, CUTOFF, accuracy=1e-11, constants="lammps_metal")
+    potential = MolecularMechanics(ELEMENTS, TABLE, CUTOFF, coulomb="ewald", accuracy=1e-11, constants="lammps_metal")
     found = ForceField(potential, ELEMENTS).eval()(graph_of("amber", True, CUTOFF))
     assert float(found.energy) == pytest.approx(energy, rel=POLYNOMIAL)
     np.testing.assert_allclose(found.forces.numpy(), forces, rtol=0.0, atol=POLYNOMIAL * np.abs(forces).max())
