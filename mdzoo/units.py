@@ -13,6 +13,9 @@ COULOMB = {
     "codata": 14.3996454784255,  # CODATA 2018
     "lammps_metal": COULOMB_LAMMPS_METAL,
     "lammps_real": 332.06371 / 23.060549,  # update.cpp's qqr2e, kcal/mol, by its kcal/mol in one eV
+    "openmm": 14.3996454784255,  # of CODATA 2018 too (SimTKOpenMMRealType.h)
+    "amber": 18.2223**2 * 4.184 * KJ_MOL,  # the factor of charges in a prmtop, squared, kcal/mol
+    "charmm": 332.0716 * 4.184 * KJ_MOL,  # CCELEC, kcal/mol
     "reaxff": 14.4,  # ReaxFF's charge equilibration (fix_qeq_reaxff.cpp)
 }
 

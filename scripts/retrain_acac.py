@@ -2,7 +2,7 @@
 
 The topology is the enol's, written out here, with rounded values of the size of AMBER's to start from, charges by hand.
 Each cell is one `mdzoo train` on the first N frames at 300 K, judged on the test trajectory at 300 K. A topology cannot
-follow the proton from one oxygen to the other, so of both files only the frames with the proton at home are taken. Forces
+follow the proton from one oxygen to the other, so of both files only frames with the proton at home are taken. Forces
 alone are fitted: energies of one molecule have an offset that a molecular force field lacks.
 
 Example:

@@ -57,7 +57,7 @@ class MolecularMechanics(Potential):
             parameter belongs to a type and is shared by all its instances.
         bounds: of the parameters.
         ties: of the parameters.
-        constants: the set of constants, see `mdzoo.units`.
+        constants: the set of constants, see `mdzoo.units`; `amber` and `charmm` have Coulomb constants of their own.
     """
 
     def __init__(
