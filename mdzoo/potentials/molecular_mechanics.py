@@ -58,6 +58,14 @@ class MolecularMechanics(Potential):
         bounds: of the parameters.
         ties: of the parameters.
         constants: the set of constants, see `mdzoo.units`; `amber` and `charmm` have Coulomb constants of their own.
+
+    Example:
+        >>> from mdzoo.testing.compare import cluster
+        >>> bonds = {"labels": ["H-H"], "k": [35.0], "length": [0.74]}
+        >>> hydrogen = {"title": "hydrogen", "numbers": [1, 1], "bonds": [[0, 1, 0]]}
+        >>> pair = cluster(torch.tensor([0, 0]), torch.tensor([[0.0, 0, 0], [0, 0, 0.84]], dtype=torch.float64))
+        >>> round(float(MolecularMechanics([1], {"topologies": [hydrogen], "bonds": bonds})(pair).sum()), 6)
+        0.175
     """
 
     def __init__(
