@@ -7,7 +7,7 @@ import pytest
 from ase import Atoms
 
 from mdzoo.data.graphs import graph_from_atoms
-from mdzoo.data.parameter_files.molecular import read_molecular
+from mdzoo.data.parameter_files.molecular import read_coordinates, read_molecular
 from mdzoo.graph import Graph
 from mdzoo.potentials import ForceField, MolecularMechanics, Prediction
 from tests.reference.molecular_oracle import (
@@ -129,6 +129,24 @@ def test_prmtop_and_psf_give_what_openmm_makes_of_them(tmp_path):
         assert float(found.energy) == pytest.approx(expected.energies["total"], rel=1e-6)
         largest = np.abs(expected.forces).max()
         np.testing.assert_allclose(found.forces.numpy(), expected.forces, rtol=0.0, atol=1e-6 * largest)
+
+
+@pytest.mark.parametrize(("kind", "file"), [("prmtop", "a.rst7"), ("pdb", "a.pdb")])
+def test_coordinates_come_with_their_cell(tmp_path, kind, file):
+    pytest.importorskip("openmm", reason="OpenMM is not installed (pip install openmm)")
+    parmed = pytest.importorskip("parmed", reason="ParmEd is not installed (pip install parmed)")
+    topology, positions = atoms_of("amber")
+    whole = parmed.openmm.load_topology(topology, system_of("amber", False), xyz=positions)
+    whole.box = [20.0, 21.0, 22.0, 90.0, 90.0, 90.0]
+    for name in ("a.prmtop", file):
+        whole.save(str(tmp_path / name))
+    given = {"prmtop": {"prmtop": str(tmp_path / "a.prmtop")}, "pdb": source("amber")}[kind]
+    found = read_coordinates(given, tmp_path / file)
+    assert found.numbers.tolist() == ORACLE["amber"]["force_field"]["topologies"][0]["numbers"]
+    np.testing.assert_allclose(found.positions, positions, rtol=0.0, atol=1e-3)
+    assert found.cell.lengths().round(3).tolist() == [20.0, 21.0, 22.0]
+    with pytest.raises(ValueError, match=r"`path` must hold the 8 atoms of 'nbfix', got 22 in .*; take the file"):
+        read_coordinates(source("nbfix"), source("amber")["pdb"])
 
 
 def test_particle_mesh_ewald_in_a_skewed_cell_is_that_of_openmm():

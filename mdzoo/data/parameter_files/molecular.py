@@ -9,6 +9,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from ase import Atoms
+
 from mdzoo.data.parameter_files.openmm_system import Input, tables_of
 
 KINDS = {"prmtop": [], "psf": ["parameters"], "pdb": ["xml"]}  # what stands beside the file that names the atoms
@@ -34,6 +37,32 @@ def read_molecular(sources: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     if importlib.util.find_spec("openmm") is None:
         raise ImportError("`openmm` must be installed to read molecular force fields; pip install mdzoo[molecular]")
     return tables_of([input_of(source) for source in sources])
+
+
+def read_coordinates(source: Mapping[str, Any], path: str | Path) -> Atoms:
+    """Return the atoms of a source, with their cell if there is one, at the coordinates of a file.
+
+    Beside a prmtop that is AMBER's inpcrd, rst7 or crd, beside a psf CHARMM's crd; or a PDB.
+    """
+    from openmm import app, unit
+
+    entry = input_of(source)
+    if Path(path).suffix.lower() == ".pdb":
+        file = app.PDBFile(str(path))
+        box = file.topology.getPeriodicBoxVectors()
+    elif "prmtop" in source:
+        file = app.AmberInpcrdFile(str(path))
+        box = file.boxVectors
+    else:
+        file, box = app.CharmmCrdFile(str(path)), None
+    positions = np.array(file.positions.value_in_unit(unit.angstrom))
+    if len(positions) != len(entry.numbers):
+        raise ValueError(
+            f"`path` must hold the {len(entry.numbers)} atoms of {entry.name!r}, got {len(positions)} in {str(path)!r}; take "
+            "the file that belongs to it"
+        )
+    cell = None if box is None else np.array(box.value_in_unit(unit.angstrom))
+    return Atoms(entry.numbers, positions, cell=cell, pbc=cell is not None)
 
 
 def with_sources(term: Mapping[str, Any]) -> dict[str, Any]:
