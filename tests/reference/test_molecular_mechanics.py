@@ -145,7 +145,7 @@ def test_coordinates_come_with_their_cell(tmp_path, kind, file):
     assert found.numbers.tolist() == ORACLE["amber"]["force_field"]["topologies"][0]["numbers"]
     np.testing.assert_allclose(found.positions, positions, rtol=0.0, atol=1e-3)
     assert found.cell.lengths().round(3).tolist() == [20.0, 21.0, 22.0]
-    with pytest.raises(ValueError, match=r"`path` must hold the 8 atoms of 'nbfix', got 22 in .*; take the file"):
+    with pytest.raises(ValueError, match=r"`path` must hold 8 atoms as 'nbfix', got 22 in .*; take the one"):
         read_coordinates(source("nbfix"), source("amber")["pdb"])
 
 

@@ -58,8 +58,8 @@ def read_coordinates(source: Mapping[str, Any], path: str | Path) -> Atoms:
     positions = np.array(file.positions.value_in_unit(unit.angstrom))
     if len(positions) != len(entry.numbers):
         raise ValueError(
-            f"`path` must hold the {len(entry.numbers)} atoms of {entry.name!r}, got {len(positions)} in {str(path)!r}; take "
-            "the file that belongs to it"
+            f"`path` must hold {len(entry.numbers)} atoms as {entry.name!r}, got {len(positions)} in {str(path)!r}; "
+            "take the one that belongs to it"
         )
     cell = None if box is None else np.array(box.value_in_unit(unit.angstrom))
     return Atoms(entry.numbers, positions, cell=cell, pbc=cell is not None)
