@@ -20,6 +20,9 @@ from typing import Any
 import ase.io
 import numpy as np
 
+import mdzoo
+from mdzoo.potentials.molecular_mechanics import trained_tables
+
 KCAL = 0.0433641  # eV
 KINDS = ["C", "CM", "CM", "OH", "CT", "O", "CT", "HA", "HC", "HC", "HC", "HO", "HC", "HC", "HC"]
 NUMBERS = [6, 6, 6, 8, 6, 8, 6, 1, 1, 1, 1, 1, 1, 1, 1]
@@ -121,6 +124,7 @@ ROWS = {
     "retrained": ["empirical=molecular_mechanics", *BARE, f"{TERM}.trainable=true"],
     "SO3 + Linear": ["empirical=null", *SO3, "regressor=linear", *CLOSED],
     "as it starts + SO3 + Linear": ["empirical=molecular_mechanics", *SO3, "regressor=linear", *CLOSED],
+    "retrained + SO3 + Linear": ["empirical=molecular_mechanics", *SO3, "regressor=linear", *CLOSED],
 }
 
 
@@ -129,13 +133,19 @@ def at_home(path: Path) -> list[ase.Atoms]:
     return [a for a in ase.io.read(path, ":") if a.get_distance(11, 3) < a.get_distance(11, 5)]
 
 
+def trained(run: Path) -> dict[str, Any]:
+    """Return the tables of a run of `retrained` with the values that were found."""
+    return trained_tables(mdzoo.load(run).potential.terms[1], force_field())
+
+
 def force_error(root: Path, out: Path, frames: int, words: list[str]) -> float:
     """Return the mean absolute error of the test forces after one `mdzoo train`, eV/Angstrom."""
     if not (out / "metrics.json").is_file():
         out.mkdir(parents=True, exist_ok=True)
         ase.io.write(out / "train.extxyz", at_home(root / "acac" / "train_300K.extxyz")[:frames])
         ase.io.write(out / "test.extxyz", at_home(root / "acac" / "test_MD_300K.extxyz"))
-        (out / "force_field.json").write_text(json.dumps(force_field()))
+        tables = trained(out.parent / "retrained") if out.name.startswith("retrained_") else force_field()
+        (out / "force_field.json").write_text(json.dumps(tables))
         data = ["data=extxyz", f"data.train={out}/train.extxyz", f"data.test={out}/test.extxyz"]
         data += ["data.energies=least_squares", "data.optional=[stress]", "wandb=disabled", f"run_dir={out}"]
         if "empirical=null" not in words:

@@ -11,6 +11,7 @@ from mdzoo.potentials.base import Potential
 from mdzoo.potentials.ewald_sum import EwaldSum
 from mdzoo.potentials.lattice_sum import LatticeSum
 from mdzoo.potentials.mesh_sum import MeshSum
+from mdzoo.potentials.molecular.atoms import Charges
 from mdzoo.potentials.molecular.cmap import CMAP
 from mdzoo.potentials.molecular.harmonic import HarmonicAngle, HarmonicBond, HarmonicTorsion
 from mdzoo.potentials.molecular.nonbonded import NonBonded
@@ -18,21 +19,26 @@ from mdzoo.potentials.molecular.pairwise import Pairwise
 from mdzoo.potentials.molecular.tail import Tail
 from mdzoo.potentials.molecular.topologies import Topologies
 from mdzoo.potentials.molecular.torsion import PeriodicTorsion
-from mdzoo.potentials.parameters import Bounds, Choices, Ties, Trainable
+from mdzoo.potentials.parameters import Bounds, Choices, Ties, Trainable, Values
 from mdzoo.units import coulomb_constant
 
 SUMS: dict[str, Callable[[float, float], LatticeSum]] = {"ewald": EwaldSum, "pme": MeshSum}
-PARAMETERS = {  # of each table of types
-    "bonds": ["bond_k", "bond_length"],
-    "urey_bradley": ["urey_bradley_k", "urey_bradley_length"],
-    "angles": ["angle_k", "angle"],
-    "torsions": ["torsion_k", "torsion_phase"],
-    "impropers": ["improper_k", "improper_angle"],
-    "cmaps": ["cmap"],
-    "atoms": ["sigma", "epsilon"],
-    "nbfix": ["nbfix_sigma", "nbfix_epsilon"],
-    "charges": ["charge"],
-    "pairs": ["lj_scale", "charge_scale", "pair_sigma", "pair_epsilon"],
+PARAMETERS = {  # of each table of types, by column
+    "bonds": {"k": "bond_k", "length": "bond_length"},
+    "urey_bradley": {"k": "urey_bradley_k", "length": "urey_bradley_length"},
+    "angles": {"k": "angle_k", "angle": "angle"},
+    "torsions": {"k": "torsion_k", "phase": "torsion_phase"},
+    "impropers": {"k": "improper_k", "angle": "improper_angle"},
+    "cmaps": {"energy": "cmap"},
+    "atoms": {"sigma": "sigma", "epsilon": "epsilon"},
+    "nbfix": {"sigma": "nbfix_sigma", "epsilon": "nbfix_epsilon"},
+    "charges": {"charge": "charge"},
+    "pairs": {
+        "lj_scale": "lj_scale",
+        "charge_scale": "charge_scale",
+        "sigma": "pair_sigma",
+        "epsilon": "pair_epsilon",
+    },
 }
 
 
@@ -85,7 +91,7 @@ class MolecularMechanics(Potential):
         super().__init__(cutoff, -1, -1)
         force_field = check_tables(force_field or {})
         topologies = force_field["topologies"]
-        names = [name for key, names in PARAMETERS.items() if force_field.get(key) for name in names]
+        names = [name for key, names in PARAMETERS.items() if force_field.get(key) for name in names.values()]
         choices = Choices(names, trainable, bounds, ties)
         self.topologies = Topologies(topologies, atomic_numbers)
         self.bonded = nn.ModuleList(bonded_terms(force_field, choices))
@@ -132,6 +138,19 @@ class MolecularMechanics(Potential):
         return out
 
 
+def trained_tables(potential: MolecularMechanics, force_field: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the tables that `potential` was built from, with the values that it has by now."""
+    values = {m.name: m().detach().tolist() for m in potential.modules() if isinstance(m, Values)}
+    for module in potential.modules():
+        if isinstance(module, Charges):
+            values["charge"] = module.of_types().detach().tolist()
+    out = dict(force_field)
+    for key, columns in PARAMETERS.items():
+        if out.get(key):
+            out[key] = {**out[key], **{column: values[name] for column, name in columns.items()}}
+    return out
+
+
 def shared(out: Tensor, energies: Tensor, atoms: Tensor) -> Tensor:
     """Return the energies of the atoms with those of instances (n,) added, an equal share to each of `atoms` (n, k)."""
     share = (energies / atoms.shape[1]).to(out.dtype)
@@ -168,6 +187,9 @@ def check_tables(force_field: Mapping[str, Any]) -> Mapping[str, Any]:
         raise ValueError(
             f"`force_field` must hold tables out of {sorted(known)}, got {sorted(force_field)}; drop others"
         )
+    for key in PARAMETERS:
+        if force_field.get(key) and not force_field[key].get("labels"):
+            raise ValueError(f"`{key}` must hold `labels`, one for each type, got {list(force_field[key])}; add them")
     for topology in force_field["topologies"]:
         for key, table in {**{key: key for key in PARAMETERS}, "types": "atoms"}.items():
             if topology.get(key) and not force_field.get(table):

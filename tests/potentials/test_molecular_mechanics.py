@@ -12,6 +12,7 @@ from mdzoo.data.graphs import graph_from_atoms
 from mdzoo.data.parameter_files.molecular import read_molecular, with_sources
 from mdzoo.graph import collate
 from mdzoo.potentials import ForceField, MolecularMechanics, SumPotential, build
+from mdzoo.potentials.molecular_mechanics import trained_tables
 from mdzoo.testing import compare_predictions
 from tests.molecules import force_field
 from tests.structures import crystal, graphs, molecule
@@ -88,6 +89,18 @@ def test_molecules_keep_their_charge_whatever_trains():
     with torch.no_grad():
         ions.get_parameter("pairwise.0.charges.charge.raw").add_(torch.randn(5))
     torch.testing.assert_close(ForceField(ions, NUMBERS).eval()(graph).charges, before)
+
+
+def test_a_trained_model_gives_its_tables_back():
+    trained = potential(force_field=chain(), trainable=True)
+    with torch.no_grad():
+        for parameter in trained.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    tables = trained_tables(trained, chain())
+    assert tables["bonds"]["k"] != chain()["bonds"]["k"]
+    graph = graphs(2, 4.0)[0]
+    found = model(force_field=json.loads(json.dumps(tables)))(graph)
+    compare_predictions("from tables", found, ForceField(trained, NUMBERS).eval()(graph))
 
 
 def test_it_adds_to_a_learnt_term_and_trains_with_it():
@@ -196,6 +209,11 @@ def changed(key: str, value, within: str | None = None) -> dict:
             {"force_field": changed("charges", [9] * 4, "topologies")},
             "`charges` must hold one type below 5 for each of",
         ),
+        (
+            {"force_field": changed("k", [3], "bonds")},
+            r"`k` must be given for each of the types \['a', 'b'\], .* got 1 of",
+        ),
+        ({"force_field": changed("labels", [], "bonds")}, "`bonds` must hold `labels`, one for each type, got .*; add"),
         ({"force_field": changed("sigma", [-1, 2], "atoms")}, "`sigma` must be"),
         (
             {"force_field": changed("topologies", force_field()["topologies"][:1] * 2)},

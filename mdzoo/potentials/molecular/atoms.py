@@ -78,9 +78,12 @@ class Charges(nn.Module):
 
     def forward(self, graph: Graph, frame: Frame) -> Tensor:
         """Return the charge of each atom, (N,) in e."""
+        return self.of_types().index_select(0, self.types(frame))
+
+    def of_types(self) -> Tensor:
+        """Return the charge of each type, (types,) in e."""
         charge = self.charge()
-        charge = charge - self.inverse @ (self.counts @ charge - self.totals)
-        return charge.index_select(0, self.types(frame))
+        return charge - self.inverse @ (self.counts @ charge - self.totals)
 
 
 def molecules(topologies: Sequence[Mapping[str, Any]]) -> list[list[int]]:

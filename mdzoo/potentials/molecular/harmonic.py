@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -13,8 +14,15 @@ from mdzoo.potentials.parameters import Choices
 
 
 def column(table: Mapping[str, Any], key: str) -> Tensor:
-    """Return a column of a table of types."""
-    return torch.tensor(table[key], dtype=torch.float64)
+    """Return a column of a table of types, float64; there must be a number, or a grid of one size, for each label."""
+    values, labels = table.get(key, []), table.get("labels", [])
+    shapes = {np.shape(value) for value in values}
+    if len(values) != len(labels) or len(shapes) > 1:
+        raise ValueError(
+            f"`{key}` must be given for each of the types {list(labels)}, grids of one size, got {len(values)} of "
+            f"shapes {sorted(shapes)}; complete the table"
+        )
+    return torch.tensor(values, dtype=torch.float64)
 
 
 class HarmonicBond(nn.Module):
