@@ -173,14 +173,3 @@ def test_further_learnt_terms_stand_behind_the_first():
         ValueError, match=r"`more.pairs` must hold a descriptor and a regressor, got \['regressor'\]; give"
     ):
         assemble(*axes, {"pairs": {"regressor": pairs["regressor"]}})
-
-
-def test_a_kernel_and_further_terms_can_be_written_on_the_command_line():
-    words = ["regressor=sparse_gp", "regressor.kernel={name: Matern, nu: 1.5}", "regressor.n_inducing=7"]
-    words.append("more={pairs: {descriptor: {name: ACE, K: 3}, regressor: {name: Linear}}}")
-    config = plain(compose("train", words))
-    assert config["regressor"]["kernel"] == {"name": "Matern", "nu": 1.5}
-    assert config["more"] == {"pairs": {"descriptor": {"name": "ACE", "K": 3}, "regressor": {"name": "Linear"}}}
-    changed = plain(compose("train", ["experiment=gap", "more.pairs.descriptor.K=7", "fit.weights={energy: 2.0}"]))
-    assert changed["more"]["pairs"]["descriptor"]["K"] == 7
-    assert changed["fit"]["weights"] == {"energy": 2.0, "forces": 1.0, "stress": 0.0}

@@ -43,7 +43,7 @@ def compose(command: str, words: Sequence[str] = ()) -> DictConfig:
     values = [override for override in overrides if override.key_or_group not in groups()]
     base = composed(command, chosen)
     check_keys(command, base, values)
-    return composed(command, chosen + [line for override in values for line in lines_of(override)])
+    return composed(command, chosen + [line_of(override) for override in values])
 
 
 def parse(word: str) -> Override:
@@ -115,14 +115,6 @@ def nearest(word: str, choices: Iterable[str]) -> str:
 def line_of(override: Override) -> str:
     """Return the override as it was written, without the marks that add or delete."""
     return (override.input_line or "").lstrip("+~")
-
-
-def lines_of(override: Override) -> list[str]:
-    """Return the override; the table of a member, and further terms, take the place of what was there."""
-    value, line = override.value(), line_of(override)
-    if isinstance(value, dict) and ("name" in value or override.key_or_group == "more"):
-        return [f"~{override.key_or_group}", f"+{line}"]
-    return [line]
 
 
 def composed(command: str, lines: list[str]) -> DictConfig:
