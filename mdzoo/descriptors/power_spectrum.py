@@ -64,12 +64,14 @@ class PowerSpectrum(nn.Module):
             weights = weights / size.unsqueeze(1) - (energies / size.square()).unsqueeze(1) * squares * products
         weights = weights.view(weights.shape[0], len(self.widths), self.n_channels, -1)
         a = density.view(-1, self.n_channels, self.lm)
-        b = self.second(a)
         parts: list[Tensor] = []
-        for order, (left, right) in enumerate(zip(a.split(self.widths, 2), b.split(self.widths, 2))):  # noqa: B905
-            other = weights[:, order].mT @ left
-            other = other if self.summed == 1 else other.repeat(1, self.summed, 1)
-            parts.append(weights[:, order] @ right + other)
+        if self.summed == 1:
+            weights = weights + weights.mT
+            for order, left in enumerate(a.split(self.widths, 2)):
+                parts.append(weights[:, order] @ left)
+            return energies, torch.cat(parts, 2).flatten(1)
+        for order, (left, right) in enumerate(zip(a.split(self.widths, 2), self.second(a).split(self.widths, 2))):  # noqa: B905
+            parts.append(weights[:, order] @ right + (weights[:, order].mT @ left).repeat(1, self.summed, 1))
         return energies, torch.cat(parts, 2).flatten(1)
 
     def placed(self, theta: Tensor) -> Tensor:
