@@ -253,3 +253,22 @@ def test_properties_stand_beside_their_references(trained, tmp_path, capsys):
     assert "`properties` must be all or some of" in refused(
         capsys, "evaluate", *words[:1], "properties=gap", *words[2:]
     )
+
+
+@pytest.mark.slow
+def test_a_gaussian_process_beside_a_linear_term_trains_and_runs_from_its_polynomial(tmp_path):
+    """From the command line to the exported file, in which no inducing points are left."""
+    from mdzoo.export import torchscript
+
+    pairs = "{descriptor: {name: ACE, cutoff: 4.5, K: 3, L: 0, body_order: 2}, regressor: {name: Linear}}"
+    words = [*tiny_data.write(tmp_path), *SMALL, "regressor=sparse_gp", "regressor.n_inducing=10"]
+    words += [f"more={{pairs: {pairs}}}", "fit.folds=2", "fit.weights={energy: 10.0}", f"run_dir={tmp_path}/run"]
+    assert main(["train", *words]) == 0
+    model, exported = mdzoo.load(tmp_path / "run"), torchscript.load(tmp_path / "run" / "model.pt")
+    names = [type(getattr(term, "regressor", term)).__name__ for term in model.potential.terms]
+    assert names == ["AtomicEnergies", "ZBL", "SparseGP", "Linear"]
+    assert "potential.terms.2.regressor.points" not in dict(exported.force_field.named_buffers())
+    atoms = tiny_data.frames(1, 5)[0]
+    graph = graph_from_atoms(atoms, [14], 4.5)
+    for one, other in zip(exported(*graph[:-1])[:4], model(graph)[:4], strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-7, atol=1e-8)
