@@ -212,6 +212,10 @@ def prepare(
             start_from(force_field, chosen.start)
         if chosen.start == "least_squares":
             start_linear(force_field, data, run, chosen.weights)
+            if chosen.dtype == "float32":
+                log.warning(
+                    "float32 rounds the closed form's weights, whose terms cancel: compare with fit.dtype=float64"
+                )
     force_field.to(getattr(torch, chosen.dtype))
     freeze(force_field, chosen.freeze)
 

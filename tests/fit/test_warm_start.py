@@ -30,3 +30,10 @@ def test_a_model_without_a_network_has_no_twin():
     assert linear_part(linear()) is not None
     with pytest.raises(ValueError, match="`start` must be a path for this model, got least_squares with 0 regressors"):
         linear_twin(linear())
+
+
+def test_float32_behind_the_closed_form_is_warned_of(tmp_path, caplog):
+    chosen = {"name": "sgd", "weights": {"energy": 1.0, "forces": 1.0}, "start": "least_squares", "epochs": 1}
+    with caplog.at_level("WARNING", "mdzoo"):
+        fit(network(), data(), tmp_path, chosen | {"dtype": "float32"}, progress=False)
+    assert "float32 rounds the closed form's weights, whose terms cancel" in caplog.text
