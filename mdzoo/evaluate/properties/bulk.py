@@ -71,12 +71,13 @@ def elastic_constants(crystal: Atoms, step: float = 1e-3, ions: bool = True) -> 
 
 
 def named_constants(matrix: np.ndarray, ending: str = "") -> dict[str, float]:
-    """Return the independent ones by name: three if the matrix is that of a cubic crystal along its axes, else 21."""
+    """Return them by name: three for a cubic crystal along its axes, else all that are not zero."""
     cubic = np.zeros((6, 6))
     cubic[:3, :3] = matrix[:3, :3].sum() / 6.0 - np.trace(matrix[:3, :3]) / 6.0
     np.fill_diagonal(cubic[:3, :3], np.trace(matrix[:3, :3]) / 3.0)
     np.fill_diagonal(cubic[3:, 3:], np.trace(matrix[3:, 3:]) / 3.0)
     if np.abs(matrix - cubic).max() < 1e-2 * np.abs(matrix).max():
         return {f"C{n}{ending}": float(cubic[i, j]) for n, i, j in (("11", 0, 0), ("12", 0, 1), ("44", 3, 3))}
-    places = [(i, j) for i in range(6) for j in range(i, 6)]
+    acting = np.abs(matrix) > 1e-4 * np.abs(matrix).max()
+    places = [(i, j) for i in range(6) for j in range(i, 6) if acting[i, j]]
     return {f"C{i + 1}{j + 1}{ending}": float(matrix[i, j]) for i, j in places}
