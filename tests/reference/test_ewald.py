@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from mdzoo.potentials import CoulombEwald, ForceField, build
+from mdzoo.potentials import Buckingham, CoulombEwald, ForceField, SumPotential, build
 from mdzoo.potentials.ewald_sum import EwaldSum
 from mdzoo.potentials.global_coulomb import scaled_pairs
 from mdzoo.testing import check_gradients
@@ -79,12 +79,14 @@ def ions(kind: str, rng) -> Structure:
 
 @pytest.mark.parametrize("kind", ["box", "skewed"])
 def test_energies_forces_and_virial_are_those_of_lammps(rng, kind):
+    """Buckingham and Coulomb as two terms, beside LAMMPS's `buck/coul/long` without its table."""
     structure, charges = ions(kind, rng), [1.2, -1.2]
-    pair = ["pair_style buck/coul/long 7.0", "pair_coeff * * 0.0 1.0 0.0", "pair_modify table 0"]
+    pair = ["pair_style buck/coul/long 7.0", "pair_coeff * * 1388.7 0.3623 175.0", "pair_modify table 0"]
     command = [*pair, "kspace_style ewald 1e-10"]
     expected = ask_lammps(structure, command, 2, [charges[s] for s in structure.species])
-    potential = CoulombEwald(6.0, 1e-10, charges, 2, constants="lammps_metal")
-    agree(ForceField(potential, [11, 17]).eval()(brute_force_graph(structure, 6.0)), expected, POLYNOMIAL)
+    coulomb = CoulombEwald(6.0, 1e-10, charges, 2, constants="lammps_metal")
+    potential = SumPotential([Buckingham(1388.7, 0.3623, 175.0, 7.0, "plain", n_species=2), coulomb])
+    agree(ForceField(potential, [11, 17]).eval()(brute_force_graph(structure, 7.0)), expected, POLYNOMIAL)
 
 
 @pytest.mark.parametrize("build", [crystal, slab])
