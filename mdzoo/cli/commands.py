@@ -52,7 +52,7 @@ def train(config: DictConfig, run_dir: Path) -> None:
         return
     made = {key: value for key, value in settings.items() if key != "run_dir"}
     checkpoint.save(run_dir / "model.safetensors", force_field, table, {"config": made, "data": data.content_hash})
-    write_exported(force_field, run_dir / "model.pt", data.sets()["train"].frames, settings["dtype"], made)
+    write_exported(force_field, run_dir / "model.pt", data.sets()["train"].charged_frames(), settings["dtype"], made)
     errors = write_errors(force_field, data, run_dir, settings["seed"], clock)
     for logger in result.loggers:
         logger.log_metrics(flat(errors))
@@ -117,7 +117,7 @@ def export(config: DictConfig, run_dir: Path) -> None:
     else:
         data = data_module(own_data(config) | {"atomic_numbers": force_field.atomic_numbers})
     data.setup()
-    frames = next(iter(data.sets().values())).frames
+    frames = next(iter(data.sets().values())).charged_frames()
     made = vars(force_field)["extra"].get("config", {})
     write_exported(force_field, run_dir / "model.pt", frames, settings["dtype"], made)
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from mdzoo.data.cache import cached_edges
-from mdzoo.data.graphs import graph_from_edges
+from mdzoo.data.graphs import charges_of, graph_from_edges
 from mdzoo.data.keys import Row
 from mdzoo.data.labels import Batch, Labels, collate_batch
 from mdzoo.data.neighbors import Edges, find_edges
@@ -106,6 +106,15 @@ class StructureSet(Dataset):
             self._kept[index] = batch
             self._bytes += size
         return batch
+
+    def charged_frames(self) -> list[Atoms]:
+        """Return the structures with the charges of `charges_key` where ASE and engines look for them."""
+        if self.charges_key is None:
+            return self.frames
+        frames = [atoms.copy() for atoms in self.frames]
+        for charged, atoms, name in zip(frames, self.frames, self.names, strict=True):
+            charged.set_initial_charges(charges_of(atoms, self.charges_key, name))
+        return frames
 
     def edges(self, index: int) -> Edges:
         """Return the neighbours of one structure: found for a whole shard at once while memory allows, else alone."""

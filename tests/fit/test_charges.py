@@ -72,3 +72,17 @@ def test_a_weight_for_charges_needs_a_model_that_finds_them(tmp_path):
     settings = {"name": "sgd", "weights": {"energy": 1.0, "charges": 1.0}, "epochs": 1}
     with pytest.raises(ValueError, match="`weights` must be 0 for charges with this model, got 1.0; it finds none"):
         fit(model, module, tmp_path, settings, progress=False)
+
+
+def test_structures_of_an_exported_model_carry_the_charges_of_their_key():
+    frames = salts({**EWALD}, 0.8)
+    for atoms in frames:
+        atoms.arrays["mulliken"] = atoms.get_initial_charges()
+        atoms.set_initial_charges(None)
+    module = DataModule(frames, cache=False, energies="zero", charges_key="mulliken")
+    module.setup()
+    charged = module.sets()["train"].charged_frames()
+    assert [atoms.get_initial_charges().tolist() for atoms in charged] == [
+        a.arrays["mulliken"].tolist() for a in frames
+    ]
+    assert not any(atoms.get_initial_charges().any() for atoms in frames), "those that were given stay as they are"
