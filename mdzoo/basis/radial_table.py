@@ -49,10 +49,7 @@ class RadialTable(nn.Module):
 
     def sums(self, r: Tensor, weight: Tensor, matrix: Tensor) -> Tensor:
         """Return the coefficients in `matrix` times the products, (rows, E)."""
-        u = 2.0 / self.cutoff * torch.clamp(r, max=self.cutoff) - 1.0
-        fine = chebyshev_rows(u, torch.ones_like(u), self.stride)
-        coarse = chebyshev_rows(fine[self.stride], weight, self.coarse - 1)
-        fine = fine[: self.stride]
+        fine, coarse = self.factors(r, weight)
         if torch.compiler.is_compiling():  # a number of pieces that depends on the data would break its graph
             return matrix @ outer(coarse, fine)
         parts: list[Tensor] = []
@@ -61,10 +58,27 @@ class RadialTable(nn.Module):
         return torch.cat(parts, 1)
 
     def with_slopes(self, r: Tensor, weight: Tensor, slope: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the functions times `weight` and their derivatives by r, for the derivative `slope` of the weight."""
-        both = self.sums(r, torch.ones_like(r), torch.cat([self.coefficients, self.slopes]))
-        g, steps = both.view(2, self.blocks, self.k_max, -1).unbind(0)
-        return weight * g, weight * steps + slope * g
+        """Return the functions times `weight` and their derivatives by r, for the derivative `slope` of the weight.
+
+        There is no history behind either.
+        """
+        values = r.new_empty([self.coefficients.shape[0], len(r)])
+        steps = torch.empty_like(values)
+        fine, coarse = self.factors(r, torch.ones_like(r))
+        matrix = torch.cat([self.coefficients, self.slopes])
+        for first in range(0, len(r), self.piece):  # each piece is weighted while it is in the cache
+            last = first + self.piece
+            g, step = (matrix @ outer(coarse[:, first:last], fine[:, first:last])).chunk(2)
+            w = weight[first:last]
+            torch.mul(g, w, out=values[:, first:last])
+            torch.addcmul(step.mul_(w), g, slope[first:last], out=steps[:, first:last])
+        return values.view(self.blocks, self.k_max, -1), steps.view(self.blocks, self.k_max, -1)
+
+    def factors(self, r: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+        """Return `T_i(u)`, i = 0..7, and `weight T_{8 j}(u)` in rows."""
+        u = 2.0 / self.cutoff * torch.clamp(r, max=self.cutoff) - 1.0
+        fine = chebyshev_rows(u, torch.ones_like(u), self.stride)
+        return fine[: self.stride], chebyshev_rows(fine[self.stride], weight, self.coarse - 1)
 
 
 def outer(left: Tensor, right: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ dtype; `model.atomic_numbers`, `.cutoff`, `.reach` and `.dtype` say the rest. Ed
 
 import contextlib
 import copy
+import ctypes
 import io
 import json
 import warnings
@@ -151,9 +152,14 @@ def prepare() -> None:
     """Set TorchScript up for edge counts that change at every step; holds for the whole process.
 
     The profiling executor re-specialises a graph when shapes change, which costs seconds, and with it the fuser
-    compiles kernels for shapes that never come back.
+    compiles kernels for shapes that never come back. Where the C library is glibc it keeps what a step frees: given back,
+    those pages would be cleared again at the next step, which took up to a third of its time.
     """
     torch.jit.set_fusion_strategy([("STATIC", 0), ("DYNAMIC", 0)])
+    with contextlib.suppress(OSError, AttributeError, TypeError):
+        library = ctypes.CDLL(None)
+        library.mallopt(-1, 1 << 30)  # M_TRIM_THRESHOLD: up to 1 GiB is kept
+        library.mallopt(-3, 1 << 25)  # M_MMAP_THRESHOLD: the largest that glibc takes
 
 
 def cast(force_field: ForceField, dtype: str) -> Exported:
