@@ -152,8 +152,8 @@ def prepare() -> None:
     """Set TorchScript up for edge counts that change at every step; holds for the whole process.
 
     The profiling executor re-specialises a graph when shapes change, which costs seconds, and with it the fuser
-    compiles kernels for shapes that never come back. Where the C library is glibc it keeps what a step frees: given back,
-    those pages would be cleared again at the next step, which took up to a third of its time.
+    compiles kernels for shapes that never come back. Where the C library is glibc it keeps what a step frees: pages
+    given back would be cleared again at the next step, which took up to a third of its time.
     """
     torch.jit.set_fusion_strategy([("STATIC", 0), ("DYNAMIC", 0)])
     with contextlib.suppress(OSError, AttributeError, TypeError):
