@@ -62,14 +62,11 @@ class DotProduct(ScaledKernel):
     def pull(self, x: Tensor, y: Tensor, rows: Tensor, index: Tensor) -> Tensor:
         """Return `zeta s^(zeta - 1) (d . y / |x||y| - s d . x / |x|^2)`, (q, m)."""
         (u, inverse), (v, _) = self.unit(x), self.unit(y)
-        s = u @ v.T
-        rows = rows * (-self.log_lengths).exp() * inverse[index]
-        slopes = rows @ v[:, :-1].T
-        if self.normalise:
-            slopes = slopes - s[index] * (rows * u[index, :-1]).sum(1, keepdim=True)
-        if self.zeta > 1:
-            slopes = slopes * (self.zeta * s.pow(self.zeta - 1))[index]
-        return self.log_variance.exp() * slopes
+        rows = nn.functional.pad(rows * (-self.log_lengths).exp() * inverse[index], [0, 1])
+        if self.normalise:  # a unit vector turns: the part of d along x does nothing
+            rows = rows - (rows * u[index]).sum(1, keepdim=True) * u[index]
+        factors = self.log_variance.exp() * self.zeta * (u @ v.T).pow(self.zeta - 1)
+        return (rows @ v.T) * factors[index]
 
     def diagonal(self, x: Tensor) -> Tensor:
         """Return the variance of each atom, (n,)."""
