@@ -77,5 +77,5 @@ def test_a_file_that_is_not_there_or_not_wanted():
         ValueError, match=r"`file` must be a parameter file, got 'no.sw', which is not there; check the"
     ):
         with_file({"name": "StillingerWeber", "file": "no.sw"}, [14])
-    with pytest.raises(ValueError, match=r"`file` must be for one of \[.*'Tersoff'.*\], got one for ZBL; give numbers"):
-        with_file({"name": "ZBL", "file": "no.zbl"}, [14])
+    with pytest.raises(ValueError, match=r"`file` must be for one of \[.*'Tersoff'.*\], got one for D3; give numbers"):
+        with_file({"name": "D3", "file": "no.d3"}, [14])
