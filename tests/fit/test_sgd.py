@@ -226,7 +226,9 @@ def test_settings_refuse_what_they_do_not_know():
         ValueError, match=r"`epoch` must be a setting of fit=sgd .*, got epoch; did you mean \['epochs'"
     ):
         settings_from({"name": "sgd", "epoch": 1})
-    with pytest.raises(ValueError, match=r"`name` must be one of \['least_squares', 'sgd'\], got 'adam'; choose one"):
+    with pytest.raises(
+        ValueError, match=r"`name` must be one of \['least_squares', 'sgd', .*\], got 'adam'; choose one"
+    ):
         settings_from({"name": "adam"})
     with pytest.raises(ValueError, match=r"`schedule` must be one of .*, got 'cos'; choose one"):
         SgdSettings(schedule="cos")
