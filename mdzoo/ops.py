@@ -13,13 +13,22 @@ def segment_sum(rows: Tensor, index: Tensor, n_segments: int) -> Tensor:
     ones are summed as they lie, up to four times faster than that.
     """
     shape: list[int] = list(rows.shape[1:])
+    if narrow(shape):
+        columns = rows.flatten(1).t() if len(shape) > 0 else rows.unsqueeze(0)
+        table = torch.zeros([columns.shape[0], n_segments], dtype=rows.dtype, device=rows.device)
+        return table.index_add(1, index, columns).t().reshape([n_segments] + shape)
+    return torch.zeros([n_segments] + shape, dtype=rows.dtype, device=rows.device).index_add(0, index, rows)
+
+
+def narrow(shape: list[int]) -> bool:
+    """Tell whether a row of this shape has 1 to 15 numbers; no where torch compiles, which must not ask the data."""
+    if not torch.jit.is_scripting():  # noqa: SIM102 - TorchScript drops what stands inside
+        if torch.compiler.is_compiling():
+            return False
     width = 1
     for size in shape:
         width *= size
-    if 0 < width < 16:
-        table = torch.zeros([width, n_segments], dtype=rows.dtype, device=rows.device)
-        return table.index_add(1, index, rows.reshape(-1, width).t()).t().reshape([n_segments] + shape)
-    return torch.zeros([n_segments] + shape, dtype=rows.dtype, device=rows.device).index_add(0, index, rows)
+    return 0 < width < 16
 
 
 class Padding(NamedTuple):

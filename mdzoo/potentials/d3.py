@@ -52,7 +52,7 @@ class D3(Potential):
 
     Example:
         >>> d3 = D3([18], "pbe", cutoff=30.0)
-        >>> d3.c6_table()[0, 0].item()
+        >>> round(d3.c6_table()[0, 0].item(), 4)
         64.6462
     """
 
