@@ -45,6 +45,8 @@ def test_no_edges_at_all(name, train):
 @each_member
 def test_no_atoms_at_all(name):
     """A rank of an engine may own none."""
+    if name.startswith("MolecularMechanics"):
+        pytest.skip("its structures have a topology: one of no atoms has none")
     nothing = block(within(case(name).graph, 0.1), 0, 0, 0, 0)
     found = field(name)(nothing)
     assert found.energies.shape == (0,)
@@ -57,6 +59,8 @@ def test_no_atoms_at_all(name):
 def test_ghosts_are_atoms_without_edges_of_their_own(name):
     """As an engine passes them: own atoms first, each image an atom; its forces add up on the owner."""
     it = local_case(name)
+    if it.potential.reach > 1:
+        pytest.skip("ghosts have edges where an energy looks further than its own")
     graph = it.graphs[0]
     n, e = graph.species.numel(), graph.centers.numel()
     ghosts = block(graph, 0, n, 0, e)
