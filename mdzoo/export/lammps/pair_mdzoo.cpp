@@ -138,7 +138,7 @@ void PairMdzoo::init_style()
   ghostneigh = around ? 1 : 0;
   neighbor->add_request(this, NeighConst::REQ_FULL | around);
   if (model->reach > 1)
-    comm->cutghostuser = std::max(comm->cutghostuser, model->reach * model->cutoff * to_length + neighbor->skin);
+    comm->cutghostuser = std::max(comm->cutghostuser, model->reach * model->cutoff + neighbor->skin);
 #ifdef _OPENMP
   omp_set_num_threads(comm->nthreads);
 #endif
@@ -146,7 +146,7 @@ void PairMdzoo::init_style()
 
 double PairMdzoo::init_one(int i, int j)
 {
-  const double cut = model->cutoff * to_length;
+  const double cut = model->cutoff;
   cutghost[i][j] = cutghost[j][i] = cut;
   return cut;
 }
@@ -159,7 +159,7 @@ int PairMdzoo::row(int i)
     atoms.push_back(i);
     in.species.push_back(species_of[atom->type[i]]);
     in.ids.push_back(i < atom->nlocal ? atom->tag[i] - 1 : -1);
-    for (int k = 0; k < 3; k++) in.positions.push_back(atom->x[i][k] / to_length);
+    for (int k = 0; k < 3; k++) in.positions.push_back(atom->x[i][k]);
     in.charges.push_back(atom->q_flag ? atom->q[i] : 0.0);
   }
   return row_of[i];
@@ -178,7 +178,7 @@ void PairMdzoo::fill_edges(int first, int last)
       mine.push_back(list->ilist[k]);
       row(list->ilist[k]);
     }
-  const double most = model->cutoff * model->cutoff * to_length * to_length;
+  const double most = model->cutoff * model->cutoff;
   for (const int i : mine) {
     const double *a = atom->x[i];
     for (int k = 0; k < list->numneigh[i]; k++) {
@@ -235,7 +235,7 @@ void PairMdzoo::compute_owned()
   const double *h = domain->h;  // xx yy zz yz xz xy: the rows of the cell are (xx 0 0), (xy yy 0), (xz yz zz)
   const double cell[9] = {h[0], 0, 0, h[5], h[1], 0, h[4], h[3], h[2]};
   for (int k = 0; k < 3; k++) in.pbc[k] = domain->periodicity[k] != 0;
-  for (int k = 0; k < 9; k++) in.cell[k] = in.pbc[k / 3] ? cell[k] / to_length : 0.0;
+  for (int k = 0; k < 9; k++) in.cell[k] = in.pbc[k / 3] ? cell[k] : 0.0;
   for (auto &neighbor_row : in.neighbors) {
     const int j = atoms[neighbor_row], owner = j < n ? j : atom->map(atom->tag[j]);
     double apart[3];
@@ -274,7 +274,7 @@ void PairMdzoo::collect(size_t owned)
   for (size_t k = 0; k < atoms.size(); k++)
     for (int c = 0; c < 3; c++) {
       sum += out.forces[3 * k + c];
-      atom->f[atoms[k]][c] += out.forces[3 * k + c] * to_energy / to_length;
+      atom->f[atoms[k]][c] += out.forces[3 * k + c] * to_energy;
     }
   if (!std::isfinite(sum))
     throw std::runtime_error("energies and forces must be finite, got " + std::to_string(sum) + " at step " +

@@ -36,8 +36,7 @@ class PairMdzoo : public Pair {
   std::vector<int> atoms;      // which atom each row of the inputs is
   std::vector<int> row_of;     // the row of each atom in the inputs, -1 for none
   std::map<std::string, std::vector<double>> per_atom;  // further outputs of the last step
-  double to_energy = 1.0;      // units of this run in one eV
-  double to_length = 1.0;      // and in one Angstrom
+  double to_energy = 1.0;  // units of this run in one eV; lengths are Angstrom in metal and real
 
   void allocate();
   int row(int atom);
