@@ -108,9 +108,10 @@ def export(config: DictConfig, run_dir: Path) -> None:
     from mdzoo.export import native
 
     settings = plain(config)
-    force_field = mdzoo.load(settings["model"])
-    if settings["format"] != "torchscript":
-        native.write(settings["format"], run_dir, force_field)
+    whole = mdzoo.load(settings["model"])
+    made = vars(whole)["extra"].get("config", {})
+    force_field = whole if settings["format"] == "torchscript" else native.write(settings["format"], run_dir, whole)
+    if force_field is None:
         return
     if settings["references"]:
         data = DataModule(None, test=settings["references"], atomic_numbers=force_field.atomic_numbers)
@@ -118,7 +119,6 @@ def export(config: DictConfig, run_dir: Path) -> None:
         data = data_module(own_data(config) | {"atomic_numbers": force_field.atomic_numbers})
     data.setup()
     frames = next(iter(data.sets().values())).charged_frames()
-    made = vars(force_field)["extra"].get("config", {})
     write_exported(force_field, run_dir / "model.pt", frames, settings["dtype"], made)
 
 

@@ -17,10 +17,11 @@ from ase.build import bulk
 
 import mdzoo
 from mdzoo.data import graph_from_atoms
+from mdzoo.export import native
 from mdzoo.export.ase import Calculator
 from mdzoo.export.md import run
 from mdzoo.export.torchscript import export
-from mdzoo.potentials import ForceField
+from mdzoo.potentials import ForceField, SumPotential, build
 from tests.reference.engine import Answer, ask_lammps, lammps_instance
 from tests.structures import Structure, crystal, molecule, slab
 from tests.zoo import ZOO, instance
@@ -209,6 +210,40 @@ def test_hybrid_overlay_adds_and_types_may_be_others(silicon, lammps):
         found.append(np.array([engine.get_thermo("pe"), engine.get_thermo("press"), *engine.gather_atoms("f", 1, 3)]))
         engine.close()
     np.testing.assert_allclose(found[0], found[1] + found[2], rtol=1e-9, atol=1e-9)
+
+
+def test_what_lammps_has_stays_native_beside_an_exported_file(lammps, tmp_path, monkeypatch, rng):
+    """ZBL and Ewald's sum are LAMMPS's own; reference energies and the learnt term are the exported file's."""
+    monkeypatch.chdir(tmp_path)
+    ewald = {"name": "CoulombEwald", "cutoff": 5.0, "accuracy": 1e-8, "charges": [0.6, -0.6], "n_species": 2}
+    terms = [
+        {"name": "AtomicEnergies", "energies": [-3.0, -7.0]},
+        {"name": "ZBL", "atomic_numbers": NUMBERS[2], "inner": 2.0, "outer": 3.0},
+        {**ewald, "constants": "lammps_metal"},
+    ]
+    learnt_term = instance("SO4, two species")
+    model = ForceField(SumPotential([*map(build, terms), learnt_term]), NUMBERS[2]).eval()
+    shown = [atoms_of(make(2), 2) for make in (crystal, molecule)]
+    rest = native.write("lammps_hybrid", tmp_path, model)
+    assert rest.reach == 1
+    assert model.reach == -1
+    export(rest, tmp_path / "model.pt", references=shown)
+    text = (tmp_path / "pair.in").read_text()
+    assert "pair_style hybrid/overlay zbl 2.0 3.0 coul/long 5.0 mdzoo\n" in text
+    assert "lacks the reference energies" not in text
+    structure = crystal(2)
+    given = [line for line in text.splitlines() if not line.startswith("set ")]  # there are no atoms yet
+    found = ask_lammps(structure, given, 2, [[0.6, -0.6][s] for s in structure.species])
+    same(found, in_python(model, structure, 2), 5e-6)
+
+
+def test_a_hybrid_of_one_kind_is_refused(silicon, tmp_path):
+    message = "`potential` must have terms of both kinds for lammps_hybrid, got {} that LAMMPS .* and {} that .*; say f"
+    with pytest.raises(ValueError, match=message.format(1, 0) + "ormat=lammps_native"):
+        native.write("lammps_hybrid", tmp_path, ForceField(build({"name": "Tersoff"}), [14]))
+    with pytest.raises(ValueError, match=message.format(0, 1) + "ormat=torchscript"):
+        native.write("lammps_hybrid", tmp_path, ForceField(instance("SO4"), [14]))
+    assert not list(tmp_path.iterdir())
 
 
 MOVES = """

@@ -31,6 +31,8 @@ STYLES: dict[str, dict[str, Form]] = {  # by class and by LAMMPS's name
     "ZBL": {"zbl": Form(("inner", "outer"), (), {})},
     "CoulombCut": {"coul/cut": Form(("cutoff",), (), {"constants": "lammps_metal"})},
     "CoulombDSF": {"coul/dsf": Form(("alpha", "cutoff"), (), {"constants": "lammps_metal"})},
+    "CoulombEwald": {"coul/long": Form(("cutoff",), (), {"constants": "lammps_metal"})},
+    "CoulombPME": {"coul/long": Form(("cutoff",), (), {"constants": "lammps_metal"})},
 }
 
 
@@ -38,7 +40,8 @@ def read_pair_coefficients(path: str | Path, elements: Sequence[str], name: str)
     """Return the arguments of the pair potential `name` from LAMMPS's lines.
 
     Type k of LAMMPS is the k-th element. Read are `pair_style` (alone or within `hybrid/overlay`), `pair_coeff`,
-    `pair_modify` with `shift` and `mix`, and `set type ... charge`; other lines are passed over.
+    `pair_modify` with `shift` and `mix`, and `set type ... charge`; other lines are passed over (the accuracy of a sum
+    over all images is that of its own key).
 
     Raises:
         ValueError: no style of this potential, too few numbers, a cutoff of its own for a pair, a pair that is missing

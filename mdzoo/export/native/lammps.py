@@ -1,4 +1,7 @@
-"""Writes empirical potentials as LAMMPS's own parameter files and input lines: no plugin is needed to run them."""
+"""Writes empirical potentials as LAMMPS's own parameter files and input lines: no plugin is needed to run them.
+
+Beside a term that LAMMPS does not have they stay native, under `pair_style hybrid/overlay` with `pair_style mdzoo`.
+"""
 
 from collections import Counter
 from collections.abc import Callable
@@ -8,6 +11,7 @@ from typing import Any
 from ase.data import chemical_symbols
 
 import mdzoo
+from mdzoo.export.native.charges import COULOMB_WRITERS
 from mdzoo.export.native.dispersion import write_d3
 from mdzoo.export.native.embedded import write_eam, write_finnis_sinclair
 from mdzoo.export.native.pairs import PAIR_WRITERS, write_table
@@ -36,9 +40,11 @@ WRITERS: dict[type, Callable[[Any, list[int]], Style]] = {
     StillingerWeber: write_stillinger_weber,
     Tersoff: write_tersoff,
     TersoffMod: write_tersoff_mod,
+    **COULOMB_WRITERS,
     **PAIR_WRITERS,
 }
 INPUT = "pair.in"
+MODEL = "model.pt"
 
 
 def write_lammps(folder: str | Path, force_field: ForceField) -> list[Path]:
@@ -60,7 +66,51 @@ def write_lammps(folder: str | Path, force_field: ForceField) -> list[Path]:
     """
     terms, constants = terms_of(force_field.potential)
     styles = [style_of(term, force_field.atomic_numbers, f"term{k}") for k, term in enumerate(terms, 1)]
-    texts = {INPUT: "\n".join([*head(force_field, constants), *lines(styles)]) + "\n"}
+    return write_files(folder, styles, head(force_field, constants, styles))
+
+
+def write_hybrid(folder: str | Path, force_field: ForceField) -> ForceField:
+    """Write `pair.in` of the terms that LAMMPS has, and of `pair_style mdzoo` with `model.pt` beside them.
+
+    A global term (Ewald) that stays native leaves a model that runs on any number of ranks.
+
+    Arguments:
+        folder: where the files go.
+        force_field: the model, in units metal.
+
+    Returns:
+        What is left, with the reference energies, to be exported as `model.pt` into the same folder.
+
+    Raises:
+        ValueError: all terms are native, or none is.
+    """
+    terms, constants = terms_of(force_field.potential)
+    styles = [native_style(term, force_field.atomic_numbers, f"term{k}") for k, term in enumerate(terms, 1)]
+    rest = [term for term, style in zip(terms, styles, strict=True) if style is None]
+    native = [style for style in styles if style is not None]
+    if not rest or not native:
+        instead = "lammps_native" if native else "torchscript"
+        raise ValueError(
+            f"`potential` must have terms of both kinds for lammps_hybrid, got {len(native)} that LAMMPS has itself "
+            f"and {len(rest)} that it has not; say format={instead}"
+        )
+    symbols = " ".join(chemical_symbols[z] for z in force_field.atomic_numbers)
+    native.append(Style("mdzoo", "", [("* *", f"{MODEL} {symbols}")], {}))
+    write_files(folder, native, head(force_field, [], native))
+    return ForceField(SumPotential([*constants, *rest]), force_field.atomic_numbers)
+
+
+def native_style(term: Potential, atomic_numbers: list[int], name: str) -> Style | None:
+    """Return what LAMMPS needs for one term, None where it does not have it."""
+    try:
+        return style_of(term, atomic_numbers, name)
+    except ValueError:
+        return None
+
+
+def write_files(folder: str | Path, styles: list[Style], comments: list[str]) -> list[Path]:
+    """Write the lines and the files of the styles, and return their paths."""
+    texts = {INPUT: "\n".join([*comments, *lines(styles)]) + "\n"}
     for style in styles:
         texts |= style.files
     Path(folder).mkdir(parents=True, exist_ok=True)
@@ -92,15 +142,19 @@ def style_of(term: Potential, atomic_numbers: list[int], name: str) -> Style:
     return writer(term, atomic_numbers).named(name)
 
 
-def head(force_field: ForceField, constants: list[AtomicEnergies]) -> list[str]:
+def head(force_field: ForceField, constants: list[AtomicEnergies], styles: list[Style]) -> list[str]:
     """Return comments that say what the file is, and what it leaves out."""
     symbols = [chemical_symbols[z] for z in force_field.atomic_numbers]
+    charged = any(command.startswith("set ") for style in styles for command in style.commands)
     out = [
-        f"# written by mdzoo {mdzoo.__version__}; units metal; include after create_box or read_data",
+        f"# written by mdzoo {mdzoo.__version__}; units metal; include after "
+        + ("the atoms are there, whose charges are set below" if charged else "create_box or read_data"),
         "# types: " + ", ".join(f"{k} {symbol}" for k, symbol in enumerate(symbols, 1)),
     ]
-    if constants:
-        energies = sum(term.energies.detach() for term in constants).tolist()  # type: ignore[union-attr]
+    lacking = [term.energies.detach().tolist() for term in constants]
+    lacking += [list(style.constants) for style in styles if style.constants]
+    if lacking:
+        energies = [sum(column) for column in zip(*lacking, strict=True)]
         each = ", ".join(f"{symbol} {energy!r}" for symbol, energy in zip(symbols, energies, strict=True))
         out.append(f"# LAMMPS's energy lacks the reference energies of the atoms (eV): {each}")
     return out

@@ -1,6 +1,5 @@
 """Pair potentials as LAMMPS's pair styles; one that has no formula there becomes a table."""
 
-import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -8,13 +7,10 @@ import torch
 from torch import Tensor
 
 from mdzoo.export.native.style import Style, numbers
-from mdzoo.graph import Graph
 from mdzoo.potentials import (
     ZBL,
     BornMayerHuggins,
     Buckingham,
-    CoulombCut,
-    CoulombDSF,
     LennardJones,
     Mie,
     Morse,
@@ -22,7 +18,6 @@ from mdzoo.potentials import (
     Yukawa,
 )
 from mdzoo.potentials.zbl import COEFFICIENTS, DECAYS, SCREENING_LENGTH, SCREENING_POWER
-from mdzoo.units import COULOMB_LAMMPS_METAL
 
 KNOTS = 10000
 NEAREST = 0.3  # Angstrom: where tables begin
@@ -82,40 +77,6 @@ def write_zbl(potential: ZBL, atomic_numbers: list[int]) -> Style:
     return Style("zbl", f"{potential.inner!r} {potential.cutoff!r}", coefficients, {})
 
 
-def write_coulomb_cut(potential: CoulombCut, atomic_numbers: list[int]) -> Style:
-    """Return `coul/cut` and the charges of the types."""
-    return coulomb("coul/cut", f"{potential.cutoff!r}", potential, atomic_numbers)
-
-
-def write_coulomb_dsf(potential: CoulombDSF, atomic_numbers: list[int]) -> Style:
-    """Return `coul/dsf` and the charges of the types."""
-    return coulomb("coul/dsf", f"{potential.alpha!r} {potential.cutoff!r}", potential, atomic_numbers)
-
-
-def coulomb(style: str, settings: str, potential: Any, atomic_numbers: list[int]) -> Style:
-    """Return a style of charges; those of the model, in LAMMPS's Coulomb constant, are set by type."""
-    q = charges_of(potential.source, len(atomic_numbers))
-    if q.isnan().any() or potential.source.neutral:
-        raise ValueError(
-            "`charges` must belong to the species and stay as they are, got those of the data or such as are moved to "
-            "the total charge; LAMMPS has no words for these: export the term as TorchScript"
-        )
-    charges = (math.sqrt(potential.k / COULOMB_LAMMPS_METAL) * q.double()).tolist()
-    commands = tuple(f"set type {k} charge {charge!r}" for k, charge in enumerate(charges, 1))
-    return Style(style, settings, [("* *", "")], {}, commands=commands)
-
-
-def charges_of(source: Any, n_species: int) -> Tensor:
-    """Return the charge of each species, (n_species,) in e; NaN where it is left to the data."""
-    species, none = torch.arange(n_species), torch.zeros(0, dtype=torch.int64)
-    places, cell = torch.zeros(n_species, 3), torch.zeros(1, 3, 3)
-    left = torch.full([n_species], torch.nan)
-    batch, total = torch.zeros_like(species), torch.zeros(1)
-    edges = none, none, torch.zeros(0, 3), torch.zeros(0, 3, dtype=torch.float64)
-    graph = Graph(species, places, batch, species, left, total, cell, torch.zeros(1, 3).bool(), *edges)
-    return source(graph).detach()
-
-
 def simple(
     style: str, potential: PairPotential, columns: Sequence[Any], atomic_numbers: list[int], ended: bool = False
 ) -> Style:
@@ -138,24 +99,39 @@ def pairs(atomic_numbers: Sequence[int]) -> list[tuple[int, int]]:
 
 
 def write_table(potential: PairPotential, atomic_numbers: list[int]) -> Style:
-    """Return `table spline` with the energies and forces of each pair at 10000 distances, even in r^2."""
-    squares = torch.linspace(NEAREST**2, potential.cutoff**2, KNOTS, dtype=torch.float64)
-    r, sections, coefficients = squares.sqrt(), [], []
+    """Return `table spline` of a pair potential."""
+
+    def energy(r: Tensor, i: int, j: int) -> Tensor:
+        kinds = torch.full(r.shape, i), torch.full(r.shape, j)
+        return potential.double().ended(potential.double().pair_energy(r, *kinds), r, *kinds)
+
+    return table(energy, potential.cutoff, atomic_numbers)
+
+
+def table(energy: Callable[[Tensor, int, int], Tensor], cutoff: float, atomic_numbers: list[int]) -> Style:
+    """Return `table spline` with the energies and forces of each pair at 10000 distances, even in r^2.
+
+    Arguments:
+        energy: eV, of two species at the distances r (n,).
+        cutoff: Angstrom.
+        atomic_numbers: the element table.
+    """
+    r = torch.linspace(NEAREST**2, cutoff**2, KNOTS, dtype=torch.float64).sqrt()
+    sections, coefficients = [], []
     for i, j in pairs(atomic_numbers):
-        energies, forces = along(potential, r, i, j)
-        sections += [f"PAIR_{i}_{j}", f"N {KNOTS} RSQ {NEAREST!r} {potential.cutoff!r}", ""]
+        energies, forces = along(energy, r, i, j)
+        sections += [f"PAIR_{i}_{j}", f"N {KNOTS} RSQ {NEAREST!r} {cutoff!r}", ""]
         rows = zip(r.tolist(), energies.tolist(), forces.tolist(), strict=True)
-        sections += [f"{k} {x!r} {energy!r} {force!r}" for k, (x, energy, force) in enumerate(rows, 1)] + [""]
-        coefficients.append((f"{i + 1} {j + 1}", f"@.table PAIR_{i}_{j} {potential.cutoff!r}"))
+        sections += [f"{k} {x!r} {e!r} {f!r}" for k, (x, e, f) in enumerate(rows, 1)] + [""]
+        coefficients.append((f"{i + 1} {j + 1}", f"@.table PAIR_{i}_{j} {cutoff!r}"))
     text = "# UNITS: metal\n\n" + "\n".join(sections) + "\n"
     return Style("table", f"spline {KNOTS}", coefficients, {"@.table": text})
 
 
-def along(potential: PairPotential, r: Tensor, i: int, j: int) -> tuple[Tensor, Tensor]:
+def along(energy: Callable[[Tensor, int, int], Tensor], r: Tensor, i: int, j: int) -> tuple[Tensor, Tensor]:
     """Return the energies and forces of a pair of species at the distances r, in eV and eV/Angstrom."""
-    kinds = torch.full(r.shape, i), torch.full(r.shape, j)
     r = r.clone().requires_grad_()
-    phi = potential.double().ended(potential.double().pair_energy(r, *kinds), r, *kinds)
+    phi = energy(r, i, j)
     (slope,) = torch.autograd.grad(phi.sum(), r)
     return phi.detach(), -slope
 
@@ -163,8 +139,6 @@ def along(potential: PairPotential, r: Tensor, i: int, j: int) -> tuple[Tensor, 
 PAIR_WRITERS: dict[type, Callable[[Any, list[int]], Style]] = {
     BornMayerHuggins: write_born,
     Buckingham: write_buckingham,
-    CoulombCut: write_coulomb_cut,
-    CoulombDSF: write_coulomb_dsf,
     LennardJones: write_lennard_jones,
     Mie: write_mie,
     Morse: write_morse,

@@ -15,6 +15,7 @@ class Style(NamedTuple):
     files: dict[str, str]  # name: text
     modify: tuple[str, ...] = ()  # words of pair_modify
     commands: tuple[str, ...] = ()  # other lines
+    constants: tuple[float, ...] = ()  # eV, what the energy of each atom of a type lacks
 
     def named(self, name: str) -> "Style":
         """Return the style with the name of its term in its words and files."""
