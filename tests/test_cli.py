@@ -272,3 +272,19 @@ def test_a_gaussian_process_beside_a_linear_term_trains_and_runs_from_its_polyno
     graph = graph_from_atoms(atoms, [14], 4.5)
     for one, other in zip(exported(*graph[:-1])[:4], model(graph)[:4], strict=True):
         torch.testing.assert_close(one, other, rtol=1e-7, atol=1e-8)
+
+
+def test_a_run_that_is_inferred_knows_its_uncertainty(trained, tmp_path):
+    assert main(["infer", f"model={trained}", "bayes=laplace", "bayes.members=3", f"run_dir={tmp_path}/sure"]) == 0
+    sure, start = mdzoo.load(tmp_path / "sure"), mdzoo.load(trained)
+    graph = graph_from_atoms(ase.build.bulk("Si", a=5.4), [14], start.cutoff)
+    torch.testing.assert_close(sure(graph).forces, start(graph).forces)
+    assert float(sure.potential.uncertainty(graph).parameter.min()) > 0.0
+    assert sure.potential.members(graph).shape[0] == 3
+    assert json.loads((tmp_path / "sure" / "metrics.json").read_text())["test"]["energy_rmse"] > 0.0
+
+
+def test_a_fit_may_end_in_an_inference(tmp_path):
+    words = [*tiny_data.write(tmp_path), *SMALL, f"run_dir={tmp_path}/run", "bayes=laplace"]
+    assert main(["train", *words]) == 0
+    assert mdzoo.load(tmp_path / "run").potential.is_uncertain

@@ -7,6 +7,7 @@ import re
 import pytest
 from omegaconf import OmegaConf
 
+from mdzoo.bayes.registry import METHODS, find
 from mdzoo.cli.commands import PLACES, data_module, new_model
 from mdzoo.cli.config import compose, conf_dir, groups, plain
 from mdzoo.data import DataModule
@@ -20,6 +21,7 @@ from mdzoo.regressors.base import Regressor
 from tests import tiny_data
 
 FRAMES = {"AtomicEnergies", "SumPotential", "DescriptorPotential", "Ensemble"}  # made by assembly, not chosen
+FRAMES |= {"Committee", "LinearEnsemble"}  # made by an inference
 FRAMES |= {"MappedGP"}  # made by an export
 KERNELS = {"DotProduct", "Matern", "Product", "SquaredExponential", "Sum"}  # stand inside regressor/sparse_gp.yaml
 FILLED = {"atomic_numbers", "n_species", "n_features", "energies"}  # taken from the data and from one another
@@ -173,3 +175,16 @@ def test_further_learnt_terms_stand_behind_the_first():
         ValueError, match=r"`more.pairs` must hold a descriptor and a regressor, got \['regressor'\]; give"
     ):
         assemble(*axes, {"pairs": {"regressor": pairs["regressor"]}})
+
+
+@pytest.mark.parametrize("choice", groups()["bayes"])
+def test_the_keys_of_a_method_are_its_arguments_and_defaults(choice):
+    config = plain(compose("infer", ["model=none", f"bayes={choice}"]).bayes)
+    assert config.pop("name") == choice
+    defaults = {key: entry.default for key, entry in inspect.signature(find(choice)).parameters.items()}
+    same = {key: list(value) if isinstance(value, tuple) else value for key, value in defaults.items()}
+    assert config == same, "the file says the defaults"
+
+
+def test_every_method_has_a_file():
+    assert set(METHODS) == set(groups()["bayes"])

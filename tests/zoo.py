@@ -13,7 +13,7 @@ import torch
 
 from mdzoo.descriptors.environment_matrix import EnvironmentMatrix
 from mdzoo.graph import Graph, collate
-from mdzoo.potentials import DescriptorPotential, Ensemble, Potential, build
+from mdzoo.potentials import DescriptorPotential, Ensemble, LinearEnsemble, Potential, build
 from mdzoo.potentials.registry import arguments
 from mdzoo.regressors import MLP, Linear, MappedGP, Polynomial, Quadratic, SparseGP
 from mdzoo.regressors.network import LinearTerm
@@ -104,6 +104,10 @@ def so3(radial: str, pairing: str, body_order: int, n_species: int = 1, K: int =
 def ensemble() -> dict:
     members = [learnt(TWO, MLP2)["regressor"], learnt(TWO, LINEAR)["regressor"]]
     return {"name": "Ensemble", "descriptor": TWO, "regressors": members}
+
+
+def linear_ensemble(term: dict, **options) -> dict:
+    return {"name": "LinearEnsemble", "potential": term, "members": 3, "rank": 5, **options}
 
 
 def ace(radial: str, body_order: int, n_species: int = 1, **sizes) -> Entry:
@@ -300,6 +304,10 @@ ZOO: dict[str, Entry] = {
     "MLP of three members, two species": Entry(learnt(TWO, {**MLP2, "members": 3}), 2),
     "MLP residual with layer norm": Entry(learnt(SMALL, {"name": "MLP", "hidden": [4, 4], **DEEP})),
     "Ensemble": Entry(ensemble(), 2),
+    "Committee, two species": Entry({"name": "Committee", "potentials": [LJ2, {**LJ2, "sigma": 1.9}]}, 2),
+    "LinearEnsemble, two species": Entry(linear_ensemble(learnt(TWO, LINEAR)), 2),
+    "LinearEnsemble of a last layer": Entry(linear_ensemble(learnt(SMALL, MLP2))),
+    "LinearEnsemble of a process": Entry(linear_ensemble(sparse_gp({"name": "DotProduct"}).table, open=True)),
     "StillingerWeber": Entry({"name": "StillingerWeber"}, exceptions=ENDS),
     "StillingerWeber, two species": Entry({"name": "StillingerWeber", "trainable": True, **SW2}, 2),
     "Tersoff": Entry({"name": "Tersoff"}, exceptions=ENDS),
@@ -344,6 +352,9 @@ def instance(name: str) -> Potential:
     for module in potential.modules():
         if isinstance(module, DescriptorPotential | Ensemble):
             stir(module, ZOO[name].n_species)
+        if isinstance(module, LinearEnsemble):
+            module.deltas.normal_()
+            module.root.normal_()
     return potential
 
 

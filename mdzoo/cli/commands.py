@@ -1,5 +1,6 @@
 """What each command does: it hands its config to the rooms and puts what they return into the run directory."""
 
+import importlib
 import json
 import random
 import sys
@@ -50,6 +51,13 @@ def train(config: DictConfig, run_dir: Path) -> None:
         result = fit(force_field, data, run_dir, settings["fit"], wandb=settings["wandb"], config=settings)
     if rank() > 0:
         return
+    if settings.get("bayes"):
+        vars(force_field)["table"] = table
+        with clock("infer"):
+            from mdzoo.cli.infer import inferred
+
+            force_field = inferred(force_field, data, settings, settings["fit"], run_dir)
+        table = vars(force_field)["table"]
     made = {key: value for key, value in settings.items() if key != "run_dir"}
     checkpoint.save(run_dir / "model.safetensors", force_field, table, {"config": made, "data": data.content_hash})
     write_exported(force_field, run_dir / "model.pt", data.sets()["train"].charged_frames(), settings["dtype"], made)
@@ -253,20 +261,6 @@ def doctor(config: DictConfig, run_dir: Path | None) -> None:
         keep(run_dir, "doctor", lambda screen: screen.print(pairs_table(environment())))
 
 
-def lammps(config: DictConfig, run_dir: Path | None) -> None:
-    """Build the plugin of LAMMPS and say how to use it."""
-    from mdzoo.export.lammps.build import build
-
-    settings = plain(config)
-    if settings["action"] != "build":
-        raise ValueError(f"`action` must be build, got {settings['action']}; say mdzoo lammps build")
-    with console.status("compiling pair_style mdzoo, which takes a minute or two"):
-        path = build(settings["headers"], settings["mpi"], settings["sizes"], settings["output"])
-    console.print(f"built: {path}")
-    if settings["headers"] or settings["output"]:
-        console.print(f"export LAMMPS_PLUGIN_PATH={path.parent}, or in the input: plugin load {path}")
-
-
 def keep(run_dir: Path | None, name: str, say: Callable[[Console], None]) -> None:
     """Say something on the terminal, and into a file of the run directory if there is one."""
     say(console)
@@ -275,22 +269,21 @@ def keep(run_dir: Path | None, name: str, say: Callable[[Console], None]) -> Non
             say(Console(file=file, width=140))
 
 
-def search(config: DictConfig, run_dir: Path) -> None:
-    """Search hyperparameters."""
-    from mdzoo.cli.search import search as searched
-
-    searched(config, run_dir)
+def elsewhere(name: str) -> Callable[[DictConfig, Any], None]:
+    """Return a command that has a file of its own, imported when it is asked for."""
+    return lambda config, run_dir: getattr(importlib.import_module(f"mdzoo.cli.{name}"), name)(config, run_dir)
 
 
 COMMANDS: dict[str, Callable[[DictConfig, Any], None]] = {
     "train": train,
     "evaluate": evaluate,
     "export": export,
+    "infer": elsewhere("infer"),
     "md": md,
     "benchmark": time_model,
     "report": report,
-    "search": search,
+    "search": elsewhere("search"),
     "list": list_all,
     "doctor": doctor,
-    "lammps": lammps,
+    "lammps": elsewhere("lammps"),
 }

@@ -10,6 +10,7 @@ from mdzoo.evaluate.metrics import metrics, without_twins
 from mdzoo.evaluate.predict import Predictions, predict
 from mdzoo.potentials.descriptor_potential import DescriptorPotential
 from mdzoo.potentials.force_field import ForceField
+from mdzoo.potentials.linear_ensemble import LinearEnsemble
 from mdzoo.potentials.sum_potential import SumPotential
 
 if TYPE_CHECKING:
@@ -66,7 +67,8 @@ def summary(force_field: ForceField) -> dict[str, Any]:
     """Return what there is to say of a model in numbers: its terms, sizes, cutoff and elements."""
     potential = force_field.potential
     terms: list[Any] = list(potential.terms) if isinstance(potential, SumPotential) else [potential]
-    learnt = [term for term in terms if isinstance(term, DescriptorPotential)]
+    inside = [getattr(term, "potential", term) for term in terms]
+    learnt = [term for term in inside if isinstance(term, DescriptorPotential)]
     return {
         "name": " + ".join(term_name(term) for term in terms if term.cutoff > 0.0),
         "n_parameters": sum(p.numel() for p in force_field.parameters()),
@@ -78,6 +80,8 @@ def summary(force_field: ForceField) -> dict[str, Any]:
 
 def term_name(term: Any) -> str:
     """Return the names of the members that a term is made of."""
+    if isinstance(term, LinearEnsemble):
+        return term_name(term.potential)
     if isinstance(term, DescriptorPotential):
         return f"{type(term.descriptor).__name__} + {type(term.regressor).__name__}"
     return type(term).__name__

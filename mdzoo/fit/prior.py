@@ -67,5 +67,5 @@ def stiffness_of(part: DescriptorPotential, power: float) -> Tensor | None:
         )
     features = torch.tensor([1.0 + roughness(label) for label in part.descriptor.labels()], dtype=torch.float64)
     n_species = part.regressor.n_species
-    biases = torch.ones(n_species if part.regressor.bias.requires_grad else 0, dtype=torch.float64)
+    biases = torch.ones(n_species if part.regressor.has_bias else 0, dtype=torch.float64)
     return torch.cat([(features**power).repeat(n_species), biases])

@@ -171,7 +171,7 @@ def mapped_variance(regressor: SparseGP, posterior: LinearPosterior) -> MappedGP
     """
     kernels = [kernel for kernel, _ in regressor.blocks()]
     plain = all(isinstance(kernel, DotProduct) and kernel.zeta == 1 for kernel in kernels)
-    if not plain or regressor.bias.requires_grad:
+    if not plain or regressor.has_bias:
         size = 8.0 * (regressor.n_features + 1) ** (2 * max(getattr(kernel, "zeta", 2) for kernel in kernels))
         raise ValueError(
             "`regressor` must have dot-product kernels of zeta 1 and no bias, got others (the polynomial of the "

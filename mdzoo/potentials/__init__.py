@@ -21,6 +21,7 @@ from mdzoo.potentials.base import PairPotential, Potential
 from mdzoo.potentials.born_mayer_huggins import BornMayerHuggins
 from mdzoo.potentials.buckingham import Buckingham
 from mdzoo.potentials.charge_equilibration import ChargeEquilibration
+from mdzoo.potentials.committee import Committee
 from mdzoo.potentials.coulomb_cut import CoulombCut
 from mdzoo.potentials.coulomb_dsf import CoulombDSF
 from mdzoo.potentials.coulomb_ewald import CoulombEwald
@@ -34,6 +35,7 @@ from mdzoo.potentials.ensemble import Ensemble
 from mdzoo.potentials.finnis_sinclair import FinnisSinclair
 from mdzoo.potentials.force_field import ForceField, Prediction
 from mdzoo.potentials.lennard_jones import LennardJones
+from mdzoo.potentials.linear_ensemble import LinearEnsemble
 from mdzoo.potentials.mie import Mie
 from mdzoo.potentials.molecular_mechanics import MolecularMechanics
 from mdzoo.potentials.morse import Morse
@@ -70,6 +72,7 @@ __all__ = [
     "BornMayerHuggins",
     "Buckingham",
     "ChargeEquilibration",
+    "Committee",
     "CoulombCut",
     "CoulombDSF",
     "CoulombEwald",
@@ -80,6 +83,7 @@ __all__ = [
     "FinnisSinclair",
     "ForceField",
     "LennardJones",
+    "LinearEnsemble",
     "Mie",
     "MolecularMechanics",
     "Morse",
@@ -108,6 +112,7 @@ register(
     BornMayerHuggins,
     Buckingham,
     ChargeEquilibration,
+    Committee,
     Concatenate,
     CoulombCut,
     CoulombDSF,
@@ -121,6 +126,7 @@ register(
     Ensemble,
     FinnisSinclair,
     LennardJones,
+    LinearEnsemble,
     Mie,
     MliapSO3,
     MolecularMechanics,

@@ -1,5 +1,6 @@
 """Which energy has each atom: the one noun of the package, and the base of all pair potentials."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -28,12 +29,16 @@ class Potential(nn.Module):
             orders and message passing, -1 global (Ewald, charge equilibration).
         smoothness: continuous derivatives at the cutoff that the class promises; the tests hold it to that.
         has_charges: whether `charges` are the potential's own and not those of the Graph.
+        n_members: number of members, 1 if it has but one energy; their mean is `forward`.
+        is_uncertain: whether it knows its uncertainty.
     """
 
     cutoff: float
     reach: int
     smoothness: int
     has_charges: bool
+    n_members: int
+    is_uncertain: bool
 
     def __init__(self, cutoff: float, reach: int, smoothness: int) -> None:
         super().__init__()
@@ -41,6 +46,8 @@ class Potential(nn.Module):
         self.reach = int(reach)
         self.smoothness = int(smoothness)
         self.has_charges = False
+        self.n_members = 1
+        self.is_uncertain = False
 
     def forward(self, graph: Graph) -> Tensor:
         """Return the energy of each atom, (N,) in eV."""
@@ -53,6 +60,15 @@ class Potential(nn.Module):
         and those by parameters are those of `forward` alone.
         """
         return self.forward(graph)
+
+    def members(self, graph: Graph) -> Tensor:
+        """Return the energy of each atom by each member, (M, N) in eV."""
+        return self.forward(graph).unsqueeze(0)
+
+    def uncertainty(self, graph: Graph) -> Uncertainty:
+        """Return how far to trust the energy of each atom; zeros where nothing is known."""
+        zero = torch.zeros_like(graph.positions[:, 0])
+        return Uncertainty(zero, zero, zero, zero)
 
     def charges(self, graph: Graph) -> Tensor:
         """Return the charge of each atom, (N,) in e: those given, unless the potential has its own."""
@@ -143,14 +159,21 @@ class PairPotential(Potential):
 
 
 def spread(members: Tensor) -> Uncertainty:
-    """Return the deviation of the members' energies (M, N), each atom's by itself.
-
-    Raises:
-        ValueError: there is one member only.
-    """
-    if members.shape[0] < 2:
-        raise ValueError(
-            f"`members` must be 2 or more for an uncertainty, got {members.shape[0]}; train regressor.members=8"
-        )
+    """Return the deviation of the members' energies (M, N), each atom's by itself."""
     zero = torch.zeros_like(members[0])
     return Uncertainty(members.std(0), zero, zero, zero)
+
+
+def common_members(terms: Sequence[Potential]) -> int:
+    """Return the number of members of several potentials: those of one belong to those of the others, in order.
+
+    Raises:
+        ValueError: two of them have different numbers of members.
+    """
+    counts = sorted({term.n_members for term in terms} | {1})
+    if len(counts) > 2:
+        raise ValueError(
+            f"`terms` must have the same number of members or one, got {[term.n_members for term in terms]}; draw the "
+            "parameters of all terms at once"
+        )
+    return counts[-1]

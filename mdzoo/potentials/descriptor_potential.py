@@ -38,6 +38,8 @@ class DescriptorPotential(Potential):
             )
         self.descriptor = descriptor
         self.regressor = regressor
+        self.n_members = regressor.n_members
+        self.is_uncertain = self.n_members > 1
         self.folds = isinstance(regressor, Linear) and descriptor.has_density
         self.explicit = descriptor.has_fold
         self.pulls = descriptor.has_pull
@@ -124,14 +126,12 @@ class DescriptorPotential(Potential):
             return self.folded(self.descriptor.density(graph), species)
         return self.regressor(self.descriptor(graph), species)
 
-    @torch.jit.unused
     def descriptor_features(self, graph: Graph) -> Tensor:
         """Return the descriptor's features of all atoms, (N, F)."""
         alone = self.descriptor.isolated(graph.vectors)
         n = 0 if graph.centers.numel() == 0 else int(graph.centers[-1]) + 1
         return torch.cat([self.descriptor(graph), alone[graph.species[n:]]]) if n > 0 else alone[graph.species]
 
-    @torch.jit.unused
     def features(self, graph: Graph) -> Tensor:
         """Return what the regressor's last, linear layer multiplies, (N, P), in the order of its `theta()`.
 
@@ -140,13 +140,11 @@ class DescriptorPotential(Potential):
         """
         return self.regressor.phi(self.descriptor_features(graph), graph.species)
 
-    @torch.jit.unused
     def members(self, graph: Graph) -> Tensor:
         """Return the energy of each atom by each member of the regressor, (M, N) in eV."""
         features = self.descriptor_features(graph)
-        return self.regressor.members(features.expand(self.regressor.n_members, -1, -1), graph.species)
+        return self.regressor.members(features.expand([self.n_members, -1, -1]), graph.species)
 
-    @torch.jit.unused
     def uncertainty(self, graph: Graph) -> Uncertainty:
         """Return the spread of the members."""
         return spread(self.members(graph))

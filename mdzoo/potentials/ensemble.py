@@ -30,6 +30,8 @@ class Ensemble(Potential):
             )
         self.descriptor = descriptor
         self.regressors = nn.ModuleList(regressors)
+        self.n_members = sum(regressor.n_members for regressor in regressors)
+        self.is_uncertain = self.n_members > 1
 
     def members(self, graph: Graph) -> Tensor:
         """Return the energy of each atom by each member, (M, N) in eV."""
@@ -50,7 +52,6 @@ class Ensemble(Potential):
         """Return the mean energy of each atom, (N,) in eV."""
         return self.members(graph).mean(0)
 
-    @torch.jit.unused
     def uncertainty(self, graph: Graph) -> Uncertainty:
         """Return the spread of the members."""
         return spread(self.members(graph))

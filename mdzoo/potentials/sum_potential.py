@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from mdzoo.graph import Graph, within
-from mdzoo.potentials.base import Potential, Uncertainty
+from mdzoo.potentials.base import Potential, Uncertainty, common_members
 
 
 class SumPotential(Potential):
@@ -27,6 +27,9 @@ class SumPotential(Potential):
         )
         self.terms = nn.ModuleList(terms)
         self.has_charges = any(term.has_charges for term in terms)
+        self.n_members = common_members(terms)
+        self.is_uncertain = any(term.is_uncertain for term in terms)
+        self.n_joint = sum(term.n_members > 1 for term in terms)
 
     def forward(self, graph: Graph) -> Tensor:
         """Return the energy of each atom, (N,) in eV."""
@@ -62,16 +65,28 @@ class SumPotential(Potential):
                 energy = energy + term(near)
         return energy, charges
 
-    @torch.jit.unused
+    def members(self, graph: Graph) -> Tensor:
+        """Return the energy of each atom by each member, (M, N) in eV: member m is the sum of the terms' members m."""
+        energy = torch.zeros_like(graph.positions[:, 0]).unsqueeze(0)
+        for term in self.terms:
+            energy = energy + term.members(within(graph, term.cutoff) if term.cutoff < self.cutoff else graph)
+        return energy
+
     def uncertainty(self, graph: Graph) -> Uncertainty:
-        """Return the deviations of the terms that know theirs, added as independent; grades by the largest.
+        """Return the deviations of the terms, added as independent; grades by the largest.
+
+        Where two terms or more have members, their parameters were drawn at once, and the spread of the sum counts.
 
         Raises:
             ValueError: no term knows its own.
         """
-        terms = [term for term in self.terms if hasattr(term, "uncertainty")]
-        if not terms:
-            raise ValueError("`terms` must hold one that knows its uncertainty, got none; train an ensemble")
-        parts = torch.stack([torch.stack(term.uncertainty(within(graph, term.cutoff))) for term in terms])
-        parameter, noise, model = parts[:, :3].square().sum(0).sqrt()
-        return Uncertainty(parameter, noise, model, parts[:, 3].amax(0))
+        if not self.is_uncertain:
+            raise ValueError("`terms` must hold one that knows its uncertainty, got none; run mdzoo infer")
+        zero = torch.zeros_like(graph.positions[:, 0])
+        parameter, noise, model, grade = zero, zero, zero, zero
+        for term in self.terms:
+            found = term.uncertainty(within(graph, term.cutoff) if term.cutoff < self.cutoff else graph)
+            parameter, noise = parameter + found.parameter.square(), noise + found.noise.square()
+            model, grade = model + found.model.square(), torch.maximum(grade, found.grade.to(grade.dtype))
+        together = self.members(graph).std(0) if self.n_joint > 1 else parameter.sqrt()
+        return Uncertainty(together, noise.sqrt(), model.sqrt(), grade)

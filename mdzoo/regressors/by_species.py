@@ -20,11 +20,10 @@ class BySpecies(Regressor):
 
     def __init__(self, n_features: int, n_species: int, width: int, bias: bool) -> None:
         super().__init__(n_features, n_species)
-        self.is_linear = True
+        self.is_linear, self.has_bias = True, bool(bias)
         self.weights = nn.Parameter(torch.zeros(self.n_species, int(width), dtype=torch.float64))
         self.bias = nn.Parameter(torch.zeros(self.n_species, dtype=torch.float64), requires_grad=bool(bias))
 
-    @torch.jit.unused
     def columns(self, features: Tensor) -> Tensor:
         """Return c (n, W)."""
         raise NotImplementedError
@@ -34,17 +33,16 @@ class BySpecies(Regressor):
         """Return the slopes of the columns (n, J, 3, W) from those of the features, (n, J, 3, F)."""
         raise NotImplementedError
 
-    @torch.jit.unused
     def phi(self, features: Tensor, species: Tensor) -> Tensor:
         """Return the rows of the design matrix, (n, P): the columns in the block of their species, then its count."""
         kind = nn.functional.one_hot(species, self.n_species).to(features.dtype)
         blocks = (kind.unsqueeze(-1) * self.columns(features).unsqueeze(-2)).flatten(1)
-        return torch.cat([blocks, kind], -1) if self.bias.requires_grad else blocks
+        return torch.cat([blocks, kind], -1) if self.has_bias else blocks
 
     @torch.jit.unused
     def theta(self) -> Tensor:
         """Return the parameters in the order of the columns of `phi`, (P,)."""
-        parts = [self.weights.flatten(), self.bias] if self.bias.requires_grad else [self.weights.flatten()]
+        parts = [self.weights.flatten(), self.bias] if self.has_bias else [self.weights.flatten()]
         return torch.cat(parts)
 
     @torch.jit.unused
@@ -53,5 +51,5 @@ class BySpecies(Regressor):
         n_weights = self.weights.numel()
         with torch.no_grad():
             self.weights.copy_(theta[:n_weights].reshape(self.weights.shape))
-            if self.bias.requires_grad:
+            if self.has_bias:
                 self.bias.copy_(theta[n_weights:])

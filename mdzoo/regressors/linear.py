@@ -30,7 +30,6 @@ class Linear(BySpecies):
             return features @ self.weights[0] + self.bias[0]
         return (features * self.weights[species]).sum(-1) + self.bias[species]
 
-    @torch.jit.unused
     def columns(self, features: Tensor) -> Tensor:
         """Return the features."""
         return features

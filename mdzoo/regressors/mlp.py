@@ -58,7 +58,7 @@ class MLP(Regressor):
             raise ValueError(f"`activation` must be one of {list(ACTIVATIONS)}, got {activation!r}; both are smooth")
         if int(members) < 1:
             raise ValueError(f"`members` must be at least 1, got {members}; 8 give a spread to go by")
-        self.n_members = int(members)
+        self.n_members, self.has_linear = int(members), bool(linear)
         self.scale = Scale(self.n_features)
         self.linear = LinearTerm(self.n_members, self.n_species, self.n_features, bool(linear))
         self.one = bool(shared) or self.n_species == 1
@@ -84,26 +84,24 @@ class MLP(Regressor):
                 energy = energy.index_add(1, rows, network(x[:, rows]))
         return energy
 
-    @torch.jit.unused
     def phi(self, features: Tensor, species: Tensor) -> Tensor:
         """Return what the last, linear layer multiplies, (n, P).
 
-        `forward = phi @ theta`, beside the constants and the linear weights where these are given and do not train.
+        `forward = phi @ theta`, beside the constants.
         Columns, divided by M: the hidden values of each member and a one, in the block of the species' network; then
         the scaled features of each member in the block of their species, if the linear term trains.
         """
         x = self.scale(features)
         places = torch.zeros_like(species) if self.one else species
-        parts = []
-        networks: list[Any] = list(self.networks)
-        for kind, network in enumerate(networks):
-            hidden = network.hidden(x.expand(self.n_members, -1, -1))
+        parts: list[Tensor] = []
+        for kind, network in enumerate(self.networks):
+            hidden = network.hidden(x.expand([self.n_members, -1, -1]))
             columns = nn.functional.pad(hidden, (0, 1), value=1.0).transpose(0, 1).flatten(1)
             parts.append(columns * (places == kind).unsqueeze(1))
-        if self.linear.weights.requires_grad:
+        if self.has_linear:
             kinds = nn.functional.one_hot(species, self.n_species).to(x.dtype)
             blocks = (kinds.unsqueeze(2) * x.unsqueeze(1)).flatten(1)
-            parts.append(blocks.repeat(1, self.n_members))
+            parts.append(blocks.repeat([1, self.n_members]))
         return torch.cat(parts, 1) / self.n_members
 
     @torch.jit.unused
@@ -111,7 +109,7 @@ class MLP(Regressor):
         """Return the weights of the last layer in the order of the columns of `phi`, (P,)."""
         lasts: list[Any] = [network.last for network in self.networks]
         parts = [torch.cat([last.weight, last.bias], 1).flatten() for last in lasts]
-        return torch.cat([*parts, self.linear.weights.flatten()] if self.linear.weights.requires_grad else parts)
+        return torch.cat([*parts, self.linear.weights.flatten()] if self.has_linear else parts)
 
     @torch.jit.unused
     def member(self, index: int) -> "MLP":

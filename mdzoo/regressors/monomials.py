@@ -71,7 +71,6 @@ class Monomials(BySpecies):
             begin, above = end, above + self.sizes[d - 1]
         return torch.cat(found, -1) if degree > 1 else features
 
-    @torch.jit.unused
     def columns(self, features: Tensor) -> Tensor:
         """Return the monomials with their factors, (n, W)."""
         return self.products(features, len(self.sizes)) * torch.nn.functional.pad(

@@ -72,7 +72,7 @@ class SparseGP(Regressor):
             )
         if not 0.0 < float(jitter) < 1.0:
             raise ValueError(f"`jitter` must be above 0 and below 1, got {jitter}; 1e-10 keeps most digits")
-        self.is_linear = True
+        self.is_linear, self.has_bias = True, bool(bias)
         self.selection, self.scaled, self.jitter = selection, bool(scaled), float(jitter)
         self.counts = counts_of(n_inducing, self.n_species)
         self.kernels = nn.ModuleList(kernels_of(kernel, self.n_features, self.n_species))
@@ -94,17 +94,27 @@ class SparseGP(Regressor):
             energy = energy.index_add(0, rows, kernel(x[rows], points[kind]) @ weights[kind])
         return energy
 
-    @torch.jit.unused
     def phi(self, features: Tensor, species: Tensor) -> Tensor:
         """Return the rows of the design matrix, (n, P): kernels in the block of their species, then its count."""
-        x, first = features / self.deviation, 0
-        out = x.new_zeros(x.shape[0], len(self.alpha))
-        for kind, (kernel, points) in enumerate(self.blocks()):
-            rows = (species == kind).nonzero().squeeze(-1)
-            out[rows, first : first + len(points)] = kernel(x[rows], points)
-            first += len(points)
+        x, points = features / self.deviation, self.points.split(self.counts)
+        columns: list[Tensor] = []
+        for kind, kernel in enumerate(self.kernels):
+            columns.append(kernel(x, points[kind]) * (species == kind).unsqueeze(1))
+        out = torch.cat(columns, 1)
         kinds = nn.functional.one_hot(species, self.n_species).to(out)
-        return torch.cat([out, kinds], 1) if self.bias.requires_grad else out
+        return torch.cat([out, kinds], 1) if self.has_bias else out
+
+    def diagonal(self, features: Tensor, species: Tensor) -> Tensor:
+        """Return k(x_i, x_i) of each atom, (n,)."""
+        x, out = features / self.deviation, torch.zeros_like(features[:, 0])
+        for kind, kernel in enumerate(self.kernels):
+            out = torch.where(species == kind, kernel.diagonal(x), out)
+        return out
+
+    @torch.jit.unused
+    def theta(self) -> Tensor:
+        """Return the parameters in the order of the columns of `phi`, (P,)."""
+        return torch.cat([self.alpha, self.bias]) if self.has_bias else self.alpha
 
     @torch.jit.unused
     def add_slopes(
@@ -144,7 +154,7 @@ class SparseGP(Regressor):
     def prior_root(self) -> Tensor:
         """Return R (P, P) of the prior, `exp(-lambda |R theta|^2 / 2 s^2)`: L^T of K_mm, and 1 / WIDE of a constant."""
         root = torch.linalg.cholesky(self.covariance()).mT
-        if not self.bias.requires_grad:
+        if not self.has_bias:
             return root
         return torch.block_diag(root, torch.eye(self.n_species).to(root) / WIDE)
 
@@ -153,7 +163,7 @@ class SparseGP(Regressor):
         """Take the parameters in the order of the columns of `phi`."""
         with torch.no_grad():
             self.alpha.copy_(theta[: len(self.alpha)])
-            if self.bias.requires_grad:
+            if self.has_bias:
                 self.bias.copy_(theta[len(self.alpha) :])
 
     @torch.jit.unused
