@@ -108,6 +108,11 @@ def within(graph: Graph, cutoff: float) -> Graph:
     return select_edges(graph, short)
 
 
+def n_centers(graph: Graph) -> int:
+    """Return the number of atoms up to the last centre; those behind it have no edges."""
+    return 0 if graph.centers.numel() == 0 else int(graph.centers[-1]) + 1
+
+
 def edge_starts(centers: Tensor, n_atoms: int) -> Tensor:
     """Return where the edges of each atom start in the sorted list of edges, (n_atoms + 1,)."""
     atoms = torch.arange(n_atoms + 1, device=centers.device)

@@ -40,14 +40,19 @@ class Padding(NamedTuple):
 
 
 def padding(centers: Tensor) -> Padding:
-    """Lay edges, sorted by centre, into a (n, J) table."""
-    if centers.numel() == 0:
-        return Padding(0, 0, centers)
-    n = int(centers[-1]) + 1
+    """Lay edges, sorted by centre, into a (n, J) table; n and J are 0 where there is none."""
+    n = int(torch.nn.functional.pad(centers[-1:] + 1, [0, 1])[0])
     starts = torch.searchsorted(centers.contiguous(), torch.arange(n + 1, device=centers.device))
-    width = int((starts[1:] - starts[:-1]).max())
+    width = int(torch.nn.functional.pad(starts[1:] - starts[:-1], [0, 1]).max())
     slots = torch.arange(centers.numel(), device=centers.device) + (centers * width - starts[centers])
     return Padding(n, width, slots)
+
+
+def blocks(rows: Tensor, size: int, dim: int = 0) -> list[Tensor]:
+    """Split rows along `dim` into blocks for the cache; one where torch compiles, as their number asks the data."""
+    if torch.compiler.is_compiling():
+        return [rows]
+    return list(rows.split(size, dim))
 
 
 def pad(rows: Tensor, layout: Padding, fill: Tensor) -> Tensor:

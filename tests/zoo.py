@@ -340,10 +340,6 @@ for key in (
 PLACED = {"relabelling": "LAMMPS gives the species of a triple, in ascending order, one placement among the cosines"}
 ZOO["POD to seven bodies, two species"] = ZOO["POD to seven bodies, two species"]._replace(exceptions=PLACED)
 
-BLOCKS = {"compiles": "the number of its blocks depends on the edges: torch.compile breaks the graph there"}
-for key in ("ACSF", "SO4", "DeepMD", "Concatenate", "Concatenate without density"):
-    ZOO[key] = ZOO[key]._replace(exceptions=BLOCKS)
-
 
 def instance(name: str) -> Potential:
     """The entry's potential; learnt terms get weights of the size that a fit would give, so that promises bite."""

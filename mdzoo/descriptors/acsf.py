@@ -10,7 +10,7 @@ from mdzoo.descriptors.angular_functions import AngularFunctions
 from mdzoo.descriptors.base import Descriptor
 from mdzoo.descriptors.expansion import Surroundings, surroundings
 from mdzoo.graph import Graph
-from mdzoo.ops import pad
+from mdzoo.ops import blocks, pad
 
 SMOOTHNESS = {"cosine": 1, "tanh": 2}
 PAIRS = 1 << 14
@@ -100,16 +100,16 @@ class ACSF(Descriptor):
 
     def forward(self, graph: Graph) -> Tensor:
         """Return the features, (n, F)."""
+        if graph.centers.numel() == 0:
+            return graph.vectors.new_zeros([0, self.n_features])
         around = surroundings(graph, 2.0 * self.cutoff)
         layout = around.layout
-        if layout.n == 0:
-            return graph.vectors.new_zeros([0, self.n_features])
-        species = pad(graph.species[graph.neighbors], layout, torch.zeros_like(graph.centers[0]))
+        species = pad(graph.species[graph.neighbors], layout, torch.zeros_like(layout.slots[0]))
         shares = self.table.index_select(1, species) * self.envelope(around.r)
         radial = (shares.unsqueeze(1) * self.radial(around.r)).flatten(0, 1)
         features = radial.view(-1, layout.n, layout.width).sum(2).t()
-        if self.n_angular == 0 or layout.width < 2:
-            return torch.nn.functional.pad(features, [0, self.n_features - features.shape[1]])
+        if self.n_angular == 0:
+            return features
         return torch.cat([features, self.angular(around, shares)], 1)
 
     def envelope(self, r: Tensor) -> Tensor:
@@ -130,10 +130,11 @@ class ACSF(Descriptor):
         layout = around.layout
         table = torch.cat([torch.stack([around.x, around.y, around.z, around.r]), shares])
         table = table.view(-1, layout.n, layout.width).transpose(1, 2).contiguous()  # atoms last: gathers copy rows
-        first, second = torch.triu_indices(layout.width, layout.width, 1, device=table.device).unbind(0)
-        size = max(1, self.block_pairs * (256 if table.is_cuda else 1) // first.shape[0])
+        places = torch.arange(layout.width, device=table.device)
+        first, second = (places.unsqueeze(1) < places).nonzero().unbind(1)
+        size = max(1, self.block_pairs * (256 if table.is_cuda else 1) // max(1, first.shape[0]))
         parts: list[Tensor] = []
-        for block in table.split(size, 2):
+        for block in blocks(table, size, 2):
             parts.append(self.pairs(block.index_select(1, first), block.index_select(1, second)))
         return torch.cat(parts).flatten(1)
 

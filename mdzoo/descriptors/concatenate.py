@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from mdzoo.descriptors.base import Descriptor
 from mdzoo.descriptors.slopes import Block
-from mdzoo.graph import Graph, select_edges, within
+from mdzoo.graph import Graph, n_centers, select_edges, within
 
 
 class Concatenate(Descriptor):
@@ -47,12 +47,12 @@ class Concatenate(Descriptor):
 
     def density(self, graph: Graph) -> Tensor:
         """Return the densities of all, (n, C)."""
-        n = 0 if graph.centers.numel() == 0 else int(graph.centers[-1]) + 1
+        n = n_centers(graph)
         species = graph.species[:n]
         parts: list[Tensor] = []
         for descriptor in self.descriptors:
             rows = descriptor.empty(graph.vectors)[species]
-            near = within(graph, descriptor.cutoff)
+            near = seen(graph, descriptor.cutoff)
             if near.centers.numel() > 0:
                 found = descriptor.density(near)
                 rows = torch.cat([found, rows[found.shape[0] :]])
@@ -111,12 +111,12 @@ class Concatenate(Descriptor):
 
     def forward(self, graph: Graph) -> Tensor:
         """Return the features, (n, F)."""
-        n = 0 if graph.centers.numel() == 0 else int(graph.centers[-1]) + 1
+        n = n_centers(graph)
         species = graph.species[:n]
         parts: list[Tensor] = []
         for descriptor in self.descriptors:
             rows = descriptor.isolated(graph.vectors)[species]
-            near = within(graph, descriptor.cutoff)
+            near = seen(graph, descriptor.cutoff)
             if near.centers.numel() > 0:
                 found = descriptor(near)
                 rows = torch.cat([found, rows[found.shape[0] :]])
@@ -141,3 +141,8 @@ class Concatenate(Descriptor):
         """Return the labels of all, with the name and the number of their descriptor in front."""
         named = [(f"{type(d).__name__}{i}", d) for i, d in enumerate(self.descriptors, 1)]
         return [f"{name}.{label}" for name, d in named for label in d.labels()]
+
+
+def seen(graph: Graph, cutoff: float) -> Graph:
+    """Return the graph with the edges within a cutoff; all where torch compiles, as those beyond add nothing."""
+    return graph if torch.compiler.is_compiling() else within(graph, cutoff)

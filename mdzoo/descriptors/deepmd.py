@@ -7,9 +7,9 @@ from torch import Tensor, nn
 
 from mdzoo.basis.embedding import EmbeddingNetwork
 from mdzoo.descriptors.base import Descriptor
-from mdzoo.descriptors.environment_matrix import EnvironmentMatrix
-from mdzoo.graph import Graph
-from mdzoo.ops import pad, padding
+from mdzoo.descriptors.environment_matrix import EnvironmentMatrix, by_atom
+from mdzoo.graph import Graph, n_centers
+from mdzoo.ops import blocks
 
 NUMBERS = 400_000
 """Activations that one block of neighbours makes, few enough for the cache."""
@@ -24,16 +24,15 @@ class EmbeddedSum(nn.Module):
     def __init__(self, network: EmbeddingNetwork, widths: Sequence[int]) -> None:
         super().__init__()
         self.network = network
-        self.block = max(1, NUMBERS // sum(int(width) for width in widths))
+        self.m, self.block = int(list(widths)[-1]), max(1, NUMBERS // sum(int(width) for width in widths))
 
     def forward(self, rows: Tensor, atoms: Tensor) -> Tensor:
         """Return the sums."""
-        layout = padding(atoms)
-        table = pad(rows, layout, torch.zeros([4], dtype=rows.dtype, device=rows.device))
+        table = by_atom(rows, atoms)
         parts: list[Tensor] = []
-        for block in table.split(max(1, self.block // layout.width) * layout.width):
-            g = self.network(block[:, :1].t().contiguous()).view(-1, block.shape[0] // layout.width, layout.width)
-            parts.append(g.transpose(0, 1) @ block.view(-1, layout.width, 4))
+        for block in blocks(table, max(1, self.block // max(1, table.shape[1]))):
+            g = self.network(block[:, :, 0].reshape(1, -1)).view(self.m, block.shape[0], block.shape[1])
+            parts.append(g.transpose(0, 1) @ block)
         return torch.cat(parts)
 
 
@@ -110,15 +109,14 @@ class DeepMD(Descriptor):
 
     def density(self, graph: Graph) -> Tensor:
         """Return T, (n, M * 4)."""
-        n = 0 if graph.centers.numel() == 0 else int(graph.centers[-1]) + 1
+        n = n_centers(graph)
         here, there, rows = graph.species[graph.centers], graph.species[graph.neighbors], self.environment(graph)
         kinds = self.kinds.flatten()[here * self.n_species + there]
         total = torch.zeros([n, self.m, 4], dtype=rows.dtype, device=rows.device)
         for kind, summed in enumerate(self.sums):
             mine = (kinds == kind).nonzero().squeeze(-1)
-            if mine.numel() > 0:
-                atoms, place = torch.unique_consecutive(graph.centers[mine], return_inverse=True)
-                total = total.index_add(0, atoms, summed(rows[mine], place))
+            atoms, place = torch.unique_consecutive(graph.centers[mine], return_inverse=True)
+            total = total.index_add(0, atoms, summed(rows[mine], place))
         counts = torch.bincount(graph.centers * self.n_species + there, minlength=n * self.n_species)
         vacant = (self.environment.sel - counts.view(n, self.n_species)).to(rows.dtype)
         return self.filled(total, torch.einsum("nt,ntm->nm", vacant, self.vacancies()[graph.species[:n]]))

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from mdzoo.basis.cutoff import smoothstep
 from mdzoo.graph import Graph
-from mdzoo.ops import segment_sum
+from mdzoo.ops import pad, padding, segment_sum
 
 
 class EnvironmentMatrix(nn.Module):
@@ -104,6 +104,13 @@ class EnvironmentMatrix(nn.Module):
         self.dstd.copy_(torch.where(sums[:, :1] > 0.0, found, 0.1))
         if not self.set_davg_zero:
             self.davg.copy_(s)
+
+
+def by_atom(rows: Tensor, atoms: Tensor) -> Tensor:
+    """Return rows (e, k) of the ascending `atoms` in a table by atom, (n, J, k), zero where one has fewer than J."""
+    layout = padding(atoms)
+    table = pad(rows, layout, torch.zeros([rows.shape[1]], dtype=rows.dtype, device=rows.device))
+    return table.view(layout.n, layout.width, rows.shape[1])
 
 
 def places(sel: int | Sequence[int], n_species: int) -> list[int]:

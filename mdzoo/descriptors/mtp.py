@@ -117,7 +117,8 @@ class MTP(ExpandedDescriptor):
         kinds = pad(kinds, layout, torch.zeros_like(layout.slots[0]))
         order = torch.argsort(kinds)
         back = torch.argsort(order)
-        counts: list[int] = torch.bincount(kinds, minlength=coefficients.shape[0]).tolist()
+        every = torch.arange(coefficients.shape[0], device=kinds.device)
+        counts: list[int] = (kinds.unsqueeze(1) == every).sum(0).tolist()
         out: list[Tensor] = []
         for basis in rows:
             parts = basis.index_select(1, order).split(counts, 1)

@@ -8,9 +8,9 @@ from torch import Tensor, nn
 from mdzoo.basis.embedding import EmbeddingNetwork
 from mdzoo.descriptors.base import Descriptor
 from mdzoo.descriptors.deepmd import NUMBERS
-from mdzoo.descriptors.environment_matrix import EnvironmentMatrix
-from mdzoo.graph import Graph
-from mdzoo.ops import pad, padding
+from mdzoo.descriptors.environment_matrix import EnvironmentMatrix, by_atom
+from mdzoo.graph import Graph, n_centers
+from mdzoo.ops import blocks
 
 
 class AngularSum(nn.Module):
@@ -26,14 +26,11 @@ class AngularSum(nn.Module):
 
     def forward(self, left: Tensor, right: Tensor) -> Tensor:
         """Return the sums."""
-        width = left.shape[1] * right.shape[1]
-        if width == 0:
-            return torch.zeros([left.shape[0], self.m], dtype=left.dtype, device=left.device)
         parts: list[Tensor] = []
-        size = max(1, self.block // width)
-        for a, b in zip(left.split(size), right.split(size)):  # noqa: B905 - TorchScript
-            theta = (a @ b.mT).view(-1, width)
-            g = self.network(theta.view(1, -1)).view(self.m, -1, width)
+        size = max(1, self.block // max(1, left.shape[1] * right.shape[1]))
+        for a, b in zip(blocks(left, size), blocks(right, size)):  # noqa: B905 - TorchScript
+            theta = (a @ b.mT).flatten(1)
+            g = self.network(theta.view(1, -1)).view(self.m, theta.shape[0], theta.shape[1])
             parts.append((g.transpose(0, 1) @ theta.unsqueeze(2)).squeeze(2))
         return torch.cat(parts)
 
@@ -96,24 +93,19 @@ class SeE3(Descriptor):
 
     def forward(self, graph: Graph) -> Tensor:
         """Return D, (n, M)."""
-        n = 0 if graph.centers.numel() == 0 else int(graph.centers[-1]) + 1
+        n = n_centers(graph)
         there, rows = graph.species[graph.neighbors], self.environment(graph)[:, 1:]
         rows = rows * self.environment.seen[graph.species[graph.centers], there].unsqueeze(1)
         tables: list[Tensor] = []
         for kind in range(self.n_species):
-            tables.append(self.table(rows, graph.centers, (there == kind).nonzero().squeeze(-1), n))
+            mine = (there == kind).nonzero().squeeze(-1)
+            table = by_atom(rows[mine], graph.centers[mine])
+            tables.append(nn.functional.pad(table, [0, 0, 0, 0, 0, n - table.shape[0]]))
         out = torch.zeros([n, self.n_features], dtype=rows.dtype, device=rows.device)
         for number, summed in enumerate(self.sums):
             s, t = self.pairs[number]
             out = out + self.scales[number] * summed(tables[s], tables[t])
         return out
-
-    def table(self, rows: Tensor, centers: Tensor, mine: Tensor, n: int) -> Tensor:
-        """Return the rows of the edges `mine` by atom, (n, J, 3), zero where an atom has fewer than J."""
-        layout = padding(centers[mine])
-        table = pad(rows[mine], layout, torch.zeros([3], dtype=rows.dtype, device=rows.device))
-        table = table.view(layout.n, layout.width, 3)
-        return nn.functional.pad(table, [0, 0, 0, 0, 0, n - layout.n])
 
     def isolated(self, like: Tensor) -> Tensor:
         """Return the features of an atom without neighbours, zero, one row for each species."""

@@ -18,7 +18,7 @@ from torch import Tensor
 from mdzoo.basis.spherical import gradient_matrix
 from mdzoo.descriptors.expanded import ExpandedDescriptor
 from mdzoo.descriptors.power_spectrum import PowerSpectrum, norm
-from mdzoo.graph import Graph, block, edge_starts
+from mdzoo.graph import Graph, block, edge_starts, n_centers
 
 EDGES = 16384
 """Edges in one block of atoms."""
@@ -34,7 +34,7 @@ def spectrum_slopes(
     The table is that of `mdzoo.ops.padding`; its empty places are zero, and so are the slopes of the constant features
     that follow those of the spectrum.
     """
-    n = 0 if graph.centers.numel() == 0 else int(graph.centers[-1]) + 1
+    n = n_centers(graph)
     starts = edge_starts(graph.centers, n)
     width = int((starts[1:] - starts[:-1]).max()) if n else 0
     features = spectrum(descriptor.empty(graph.vectors)).index_select(0, graph.species[:n])

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from mdzoo.basis.hypersphere import Harmonics, rotation_rule
+from mdzoo.ops import blocks
 
 CHUNK = 32
 """Atoms in one pass."""
@@ -96,7 +97,7 @@ class TripleProducts(nn.Module):
     def forward(self, density: Tensor) -> Tensor:
         """Return the features, (n, F)."""
         parts: list[Tensor] = []
-        for chunk in density.split(self.chunk):
+        for chunk in blocks(density, self.chunk):
             even, odd = self.on_points(chunk)
             same = torch.cat(pairs(even) + pairs(odd)).transpose(0, 1)
             parts.append((same @ even.permute(1, 2, 0)).flatten(1).index_select(1, self.value))

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from mdzoo.descriptors.base import Descriptor
-from mdzoo.graph import Graph, with_leaves
+from mdzoo.graph import Graph, n_centers, with_leaves
 from mdzoo.potentials.base import Potential, Uncertainty, spread
 from mdzoo.regressors.base import Regressor
 from mdzoo.regressors.linear import Linear
@@ -49,7 +49,7 @@ class DescriptorPotential(Potential):
         """Return the energy of each atom, (N,) in eV; atoms behind the last centre have an empty neighbourhood."""
         if graph.centers.numel() == 0:
             return self.alone(graph)[graph.species]
-        n = int(graph.centers[-1]) + 1
+        n = n_centers(graph)
         return self.completed(self.energies(graph, graph.species[:n]), graph)
 
     def first_order(self, graph: Graph) -> Tensor:
@@ -129,7 +129,7 @@ class DescriptorPotential(Potential):
     def descriptor_features(self, graph: Graph) -> Tensor:
         """Return the descriptor's features of all atoms, (N, F)."""
         alone = self.descriptor.isolated(graph.vectors)
-        n = 0 if graph.centers.numel() == 0 else int(graph.centers[-1]) + 1
+        n = n_centers(graph)
         return torch.cat([self.descriptor(graph), alone[graph.species[n:]]]) if n > 0 else alone[graph.species]
 
     def features(self, graph: Graph) -> Tensor:

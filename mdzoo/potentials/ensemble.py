@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from mdzoo.descriptors.base import Descriptor
-from mdzoo.graph import Graph
+from mdzoo.graph import Graph, n_centers
 from mdzoo.potentials.base import Potential, Uncertainty, spread
 from mdzoo.regressors.base import Regressor
 
@@ -38,7 +38,7 @@ class Ensemble(Potential):
         n_atoms = graph.species.shape[0]
         kinds = torch.arange(self.descriptor.n_species, device=graph.species.device)
         alone = self.descriptor.isolated(graph.vectors)
-        n = 0 if graph.centers.numel() == 0 else int(graph.centers[-1]) + 1
+        n = n_centers(graph)
         features = self.descriptor(graph) if n > 0 else alone[:0]
         rows: list[Tensor] = []
         for regressor in self.regressors:
