@@ -231,7 +231,9 @@ ZOO: dict[str, Entry] = {
         exceptions=MESH
     ),
     "MolecularMechanics, two species": molecular(onset=3, coulomb="cut"),
-    "MolecularMechanics ewald, two species": molecular(coulomb="ewald", accuracy=1e-10, tail=True, exceptions=GLOBAL),
+    "MolecularMechanics ewald, two species": molecular(
+        onset=3, switch="charmm", coulomb="ewald", accuracy=1e-10, tail=True, exceptions=GLOBAL
+    ),
     "QEq, two species": equilibrated("QEq", electronegativity=[2, -1], n_species=2),
     "ChargeEquilibration, two species": equilibrated(
         "ChargeEquilibration", **{key: value for key, value in learnt(TWO, LINEAR).items() if key != "name"}

@@ -16,6 +16,7 @@ from mdzoo.potentials.molecular.cmap import CMAP
 from mdzoo.potentials.molecular.harmonic import HarmonicAngle, HarmonicBond, HarmonicTorsion
 from mdzoo.potentials.molecular.nonbonded import NonBonded
 from mdzoo.potentials.molecular.pairwise import Pairwise
+from mdzoo.potentials.molecular.switch import Switch
 from mdzoo.potentials.molecular.tail import Tail
 from mdzoo.potentials.molecular.topologies import Topologies
 from mdzoo.potentials.molecular.torsion import PeriodicTorsion
@@ -56,6 +57,7 @@ class MolecularMechanics(Potential):
         force_field: tables of types and `topologies`, as `mdzoo.data.parameter_files.molecular` reads them.
         cutoff: of Lennard-Jones and Coulomb, Angstrom.
         onset: where the switch of Lennard-Jones begins, Angstrom; without it there is none.
+        switch: its form, `openmm` or `charmm`, see `mdzoo.potentials.molecular.switch`.
         coulomb: `cut` ends charges at the cutoff; `pme` and `ewald` sum those of periodic structures over all images.
         accuracy: of these sums, see `CoulombPME` and `CoulombEwald`.
         tail: whether to add what Lennard-Jones lacks for its cutoff in periodic cells, on average.
@@ -80,6 +82,7 @@ class MolecularMechanics(Potential):
         force_field: Mapping[str, Any] | None,
         cutoff: float = 9.0,
         onset: float | None = None,
+        switch: str = "openmm",
         coulomb: str = "pme",
         accuracy: float = 1e-6,
         tail: bool = False,
@@ -95,17 +98,13 @@ class MolecularMechanics(Potential):
         choices = Choices(names, trainable, bounds, ties)
         self.topologies = Topologies(topologies, atomic_numbers)
         self.bonded = nn.ModuleList(bonded_terms(force_field, choices))
-        self.onset = self.cutoff if onset is None else float(onset)
-        if not 0.0 < self.onset <= self.cutoff:
-            raise ValueError(
-                f"`onset` must be within (0, cutoff={self.cutoff}], got {self.onset}; begin the switch below the cutoff"
-            )
+        ending = Switch(self.cutoff if onset is None else onset, self.cutoff, switch)
         self.pairwise = nn.ModuleList()
         if force_field.get("atoms"):
             lattice_sum = lattice_sum_of(coulomb, self.cutoff, accuracy)
             alpha = 0.0 if lattice_sum is None else lattice_sum.alpha
-            nonbonded = NonBonded(self.cutoff, self.onset, coulomb_constant(constants), alpha)
-            tail_of = Tail(self.cutoff, self.onset) if tail else None
+            nonbonded = NonBonded(self.cutoff, ending, coulomb_constant(constants), alpha)
+            tail_of = Tail(ending) if tail else None
             self.pairwise.append(Pairwise(force_field, choices, nonbonded, lattice_sum, tail_of))
         self.has_charges = len(self.pairwise) > 0
 

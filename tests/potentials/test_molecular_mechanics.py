@@ -223,6 +223,10 @@ def changed(key: str, value, within: str | None = None) -> dict:
             {"atomic_numbers": [14]},
             r"`atomic_numbers` must hold the elements of the topologies .*, got \[14\] without \[42",
         ),
+        (
+            {"switch": "gromacs"},
+            r"`switch` must be one of \['openmm', 'charmm'\], got 'gromacs'; openmm is the smoother",
+        ),
         ({"onset": 5}, r"`onset` must be within \(0, cutoff=4.0\], got 5.0; begin the switch below"),
         ({"coulomb": "wolf"}, r"`coulomb` must be one of \['cut', 'ewald'.*\], got 'wolf'; take pme"),
         ({"trainable": ["bond"]}, r"`trainable` must be true, false or a list out of \['bond_k'"),

@@ -5,12 +5,11 @@ import pytest
 
 from mdzoo.potentials import ForceField, MolecularMechanics
 from tests.reference.engine import BAR, lammps_instance
-from tests.reference.molecular_oracle import CELL, CUTOFF
+from tests.reference.molecular_oracle import CELL, CUTOFF, ONSET
 from tests.reference.test_molecular_mechanics import ELEMENTS, ORACLE, graph_of
 
 POLYNOMIAL = 5e-6  # of the erfc in coul/long, see test_coulomb.py
 TABLE = ORACLE["amber"]["force_field"]
-INNER = CUTOFF - 1e-4  # where lj/charmm begins to switch; no pair is between
 
 
 def types_of(key: str, *names: str) -> list[tuple]:
@@ -50,7 +49,7 @@ def commands(path: str) -> list[str]:
         "bond_style harmonic",
         "angle_style harmonic",
         "dihedral_style fourier",
-        f"pair_style lj/charmm/coul/long {INNER!r} {CUTOFF!r} {CUTOFF!r}",
+        f"pair_style lj/charmm/coul/long {ONSET!r} {CUTOFF!r} {CUTOFF!r}",
         "pair_modify mix arithmetic table 0",
         f"special_bonds lj 0 0 0.5 coul 0 0 {1 / 1.2!r}",
         f"read_data {path}",
@@ -73,8 +72,11 @@ def test_energy_forces_and_virial_are_those_of_lammps(tmp_path):
     virial = np.array([[xx, xy, xz], [xy, yy, yz], [xz, yz, zz]]) * float(np.linalg.det(CELL)) / BAR
     energy = engine.get_thermo("pe")
     engine.close()
-    potential = MolecularMechanics(ELEMENTS, TABLE, CUTOFF, coulomb="ewald", accuracy=1e-11, constants="lammps_metal")
+    options = {"coulomb": "ewald", "accuracy": 1e-11, "constants": "lammps_metal"}
+    potential = MolecularMechanics(ELEMENTS, TABLE, CUTOFF, ONSET, "charmm", **options)
     found = ForceField(potential, ELEMENTS).eval()(graph_of("amber", True, CUTOFF))
     assert float(found.energy) == pytest.approx(energy, rel=POLYNOMIAL)
+    other = ForceField(MolecularMechanics(ELEMENTS, TABLE, CUTOFF, ONSET, **options), ELEMENTS).eval()
+    assert float(other(graph_of("amber", True, CUTOFF)).energy) != pytest.approx(energy, rel=POLYNOMIAL), "switched"
     np.testing.assert_allclose(found.forces.numpy(), forces, rtol=0.0, atol=POLYNOMIAL * np.abs(forces).max())
     np.testing.assert_allclose(found.virial[0].numpy(), virial, rtol=0.0, atol=POLYNOMIAL * np.abs(virial).max())

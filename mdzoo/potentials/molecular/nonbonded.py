@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from mdzoo.graph import Graph
 from mdzoo.potentials.molecular.frame import Frame, shortest
 from mdzoo.potentials.molecular.pairs import Atoms, pair_place
+from mdzoo.potentials.molecular.switch import Switch
 from mdzoo.potentials.molecular.topologies import Instances
 
 NEAR = 1e-2  # Angstrom, within which an edge is the nearest image of an excluded pair
@@ -68,19 +69,20 @@ class PairEdges(nn.Module):
 class NonBonded(nn.Module):
     """`phi = 4 epsilon [(sigma / r)^12 - (sigma / r)^6] S(r) + k q_i q_j erfc(alpha r) / r` below the cutoff.
 
-    `S = 1` below `onset`, and `1 - 10 t^3 + 15 t^4 - 6 t^5` with `t = (r - onset) / (cutoff - onset)` above it; alpha
-    is 0 in structures that are not periodic. The terms jump at the cutoff where they are not switched or damped.
+    S is a `Switch`; alpha is 0 in structures that are not periodic. The terms jump at the cutoff where they are not
+    switched or damped.
 
     Arguments:
         cutoff: Angstrom.
-        onset: Angstrom, the cutoff for no switch.
+        switch: of Lennard-Jones.
         coulomb: k, eV Angstrom / e^2.
         alpha: of periodic structures, 1/Angstrom.
     """
 
-    def __init__(self, cutoff: float, onset: float, coulomb: float, alpha: float) -> None:
+    def __init__(self, cutoff: float, switch: Switch, coulomb: float, alpha: float) -> None:
         super().__init__()
-        self.cutoff, self.onset = float(cutoff), float(onset)
+        self.cutoff, self.switch = float(cutoff), switch
+        self.switched = switch.onset < self.cutoff
         self.coulomb, self.alpha = float(coulomb), float(alpha)
         self.chunk = CHUNK
 
@@ -90,9 +92,8 @@ class NonBonded(nn.Module):
         sixth = inverse * inverse * inverse
         lj = (a * sixth - b) * sixth
         r = torch.sqrt(square)
-        if self.onset < self.cutoff:
-            t = ((r - self.onset) / (self.cutoff - self.onset)).clamp(0.0, 1.0)
-            lj = lj * (1.0 - t * t * t * (10.0 - 15.0 * t + 6.0 * t * t))
+        if self.switched:
+            lj = lj * self.switch(r, square)
         charge = product * inverse * r
         return lj + (charge * torch.erfc(alpha * r) if self.alpha > 0.0 else charge)
 

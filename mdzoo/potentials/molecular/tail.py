@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from mdzoo.graph import Graph
 from mdzoo.ops import segment_sum
 from mdzoo.potentials.molecular.pairs import Atoms
+from mdzoo.potentials.molecular.switch import Switch
 
 
 class Tail(nn.Module):
@@ -18,16 +19,16 @@ class Tail(nn.Module):
     all that it depends on, so it adds to the pressure alone.
 
     Arguments:
-        cutoff: of Lennard-Jones, Angstrom.
-        onset: where its switch S begins, Angstrom.
+        switch: S, of Lennard-Jones.
     """
 
-    def __init__(self, cutoff: float, onset: float) -> None:
+    def __init__(self, switch: Switch) -> None:
         super().__init__()
-        x, weights = np.polynomial.legendre.leggauss(64)
-        t = 0.5 * (x + 1.0)
-        r = onset + (cutoff - onset) * t
-        lost = 0.5 * (cutoff - onset) * weights * t**3 * (10.0 - 15.0 * t + 6.0 * t * t)
+        onset, cutoff = switch.onset, switch.cutoff
+        x, weights = (torch.from_numpy(column) for column in np.polynomial.legendre.leggauss(64))
+        r = onset + 0.5 * (cutoff - onset) * (x + 1.0)
+        switched = switch(r, r * r) if onset < cutoff else torch.ones_like(r)
+        lost = 0.5 * (cutoff - onset) * weights * (1.0 - switched)
         self.twelfth = float((lost / r**10).sum() + 1.0 / (9.0 * cutoff**9))
         self.sixth = float((lost / r**4).sum() + 1.0 / (3.0 * cutoff**3))
 
