@@ -13,7 +13,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.distributions import biject_to
 from torch.func import functional_call
 
 from mdzoo.bayes.likelihood import Likelihood
@@ -66,10 +65,23 @@ class Lifted:
         return out
 
 
+class Scored(poutine.messenger.Messenger):
+    """Gives sample sites their values, and keeps their log densities."""
+
+    def __init__(self, values: Mapping[str, Tensor]) -> None:
+        super().__init__()
+        self.at, self.parts = values, list[Tensor]()
+
+    def _pyro_sample(self, msg: Any) -> None:
+        value = self.at[msg["name"]]
+        self.parts.append(msg["fn"].log_prob(value).sum())
+        msg["value"], msg["done"] = value, True
+
+
 class Density:
     """Log density of prior and labels as a function of the unbounded vector u (D,) of all sample sites.
 
-    Positive sites enter by their logarithm (`torch.distributions.biject_to`), with the Jacobian in the density.
+    Positive sites enter by their logarithm, with the Jacobian in the density.
 
     Arguments:
         lifted: the model.
@@ -83,7 +95,7 @@ class Density:
         nodes: dict[str, Any] = dict(trace.nodes)
         found = {n: s for n, s in nodes.items() if s["type"] == "sample" and not s["is_observed"]}
         self.sites = list(found)
-        self.transforms: dict[str, Any] = {n: biject_to(s["fn"].support) for n, s in found.items()}
+        self.positive = {n for n, s in found.items() if is_positive(s["fn"].support)}
         self.shapes = [s["value"].shape for s in found.values()]
         self.sizes = [s["value"].numel() for s in found.values()]
         self.dimension = sum(self.sizes)
@@ -91,8 +103,9 @@ class Density:
     def start(self) -> Tensor:
         """Return u at the parameters that the force field has."""
         initial = self.lifted.initial()
-        parts = [self.transforms[n].inv(initial[n].expand(s)).flatten() for n, s in zip(self.sites, self.shapes)]  # noqa: B905
-        return torch.cat(parts).detach()
+        wide = [initial[n].expand(shape) for n, shape in zip(self.sites, self.shapes, strict=True)]
+        parts = [x.log() if n in self.positive else x for n, x in zip(self.sites, wide, strict=True)]
+        return torch.cat([x.flatten() for x in parts]).detach()
 
     def split(self, u: Tensor) -> dict[str, Tensor]:
         """Return the unbounded parts of u by site."""
@@ -107,21 +120,26 @@ class Density:
     def __call__(self, u: Tensor, term: Term | None = None) -> Tensor:
         """Return the log density at u, of the labels that `term` scores instead of all if it is given."""
         raw = self.split(u)
-        values = {n: self.transforms[n](x) for n, x in raw.items()}
-        slopes = [self.transforms[n].log_abs_det_jacobian(x, values[n]).sum() for n, x in raw.items()]
-        model = poutine.condition(self.lifted.model, data=values)
-        with pyro.validation_enabled(False):
-            trace = poutine.trace(model).get_trace(term or self.term)
-            return trace.log_prob_sum() + torch.stack(slopes).sum()
+        slopes = [x.sum() for n, x in raw.items() if n in self.positive]
+        with Scored(self.bounded(u)) as scored:
+            drawn = self.lifted.draw()
+        term = term or self.term
+        labels = [] if term is None else [term(*drawn)]
+        return torch.stack([*scored.parts, *slopes, *labels]).sum()
 
     def values(self, u: Tensor) -> tuple[Values, Values]:
         """Return the parameters by name and the noise by target at u."""
-        values = {n: self.transforms[n](x) for n, x in self.split(u).items()}
-        return poutine.condition(self.lifted.draw, data=values)()
+        with Scored(self.bounded(u)):
+            return self.lifted.draw()
 
     def bounded(self, u: Tensor) -> dict[str, Tensor]:
         """Return every sample site at u."""
-        return {n: self.transforms[n](x) for n, x in self.split(u).items()}
+        return {n: x.exp() if n in self.positive else x for n, x in self.split(u).items()}
+
+
+def is_positive(support: Any) -> bool:
+    """Return whether a support is that of positive numbers, and not of all."""
+    return getattr(getattr(support, "base_constraint", support), "lower_bound", None) == 0
 
 
 class Predictor(nn.Module):

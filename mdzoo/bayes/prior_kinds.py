@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -14,6 +14,14 @@ WIDEST = 1.8
 """Widest deviation of the logit of a bounded parameter: about that of a value anywhere between its bounds."""
 
 
+class Conditional(NamedTuple):
+    """The normal that is drawn at given scales: a site of some deviation, which a factor makes the parameter."""
+
+    site: str
+    factor: Tensor
+    deviation: Tensor
+
+
 @dataclass
 class Normal:
     """`theta ~ N(loc, scale^2)`; `loc` is a number, or `start` for the value that the parameter has."""
@@ -23,8 +31,15 @@ class Normal:
 
     def draw(self, name: str, start: Tensor, unit: Tensor) -> Tensor:
         """Return a draw."""
-        centre = start if self.loc == "start" else torch.full_like(start, float(self.loc))
-        return pyro.sample(name, normal(centre, self.scale * unit))
+        return pyro.sample(name, normal(self.mean(start), self.scale * unit))
+
+    def conditional(self, name: str, start: Tensor, unit: Tensor) -> Conditional:
+        """Return what is drawn at given scales."""
+        return Conditional(name, torch.ones_like(start), self.scale * unit)
+
+    def mean(self, start: Tensor) -> Tensor:
+        """Return the mean of the parameter."""
+        return start if self.loc == "start" else torch.full_like(start, float(self.loc))
 
     def initial(self, name: str, start: Tensor, unit: Tensor) -> dict[str, Tensor]:
         """Return the site at `start`."""
@@ -42,6 +57,14 @@ class Hierarchical:
         """Return a draw."""
         tau = pyro.sample(f"{name}.scale", dist.LogNormal(start.new_tensor(math.log(self.scale)), self.width))
         return pyro.sample(name, normal(torch.zeros_like(start), tau * unit))
+
+    def conditional(self, name: str, start: Tensor, unit: Tensor) -> Conditional:
+        """Return what is drawn at tau = `scale`."""
+        return Conditional(name, torch.ones_like(start), self.scale * unit)
+
+    def mean(self, start: Tensor) -> Tensor:
+        """Return the mean of the parameter."""
+        return torch.zeros_like(start)
 
     def initial(self, name: str, start: Tensor, unit: Tensor) -> dict[str, Tensor]:
         """Return the sites at `start`, tau at its root mean square."""
@@ -81,6 +104,15 @@ class Horseshoe:
         """Return the deviation of each entry in its unit."""
         return tau * local / (1.0 + (tau * local / self.slab).square()).sqrt()
 
+    def conditional(self, name: str, start: Tensor, unit: Tensor) -> Conditional:
+        """Return what is drawn at tau = `global_scale` and all l = 1."""
+        width = self.width(start.new_tensor(self.global_scale), torch.ones_like(start))
+        return Conditional(f"{name}.standard", width * unit, torch.ones_like(start))
+
+    def mean(self, start: Tensor) -> Tensor:
+        """Return the mean of the parameter."""
+        return torch.zeros_like(start)
+
     def initial(self, name: str, start: Tensor, unit: Tensor) -> dict[str, Tensor]:
         """Return the sites at `start`, all of one width."""
         tau, one = start.new_tensor(self.global_scale), torch.ones_like(start)
@@ -105,6 +137,14 @@ class ARD:
         rate = self.shape * self.scale**2 * one
         precision = pyro.sample(f"{name}.precision", dist.Gamma(self.shape * one, rate).to_event(start.ndim))
         return pyro.sample(f"{name}.standard", normal(0.0 * one, one)) * precision.rsqrt() * unit
+
+    def conditional(self, name: str, start: Tensor, unit: Tensor) -> Conditional:
+        """Return what is drawn at all a = 1 / `scale`^2."""
+        return Conditional(f"{name}.standard", self.scale * unit, torch.ones_like(start))
+
+    def mean(self, start: Tensor) -> Tensor:
+        """Return the mean of the parameter."""
+        return torch.zeros_like(start)
 
     def initial(self, name: str, start: Tensor, unit: Tensor) -> dict[str, Tensor]:
         """Return the sites at `start`, all of one width."""
@@ -131,6 +171,10 @@ class Literature:
     def draw(self, name: str, start: Tensor, unit: Tensor) -> Tensor:
         """Return a draw."""
         return pyro.sample(name, normal(*self.moments(name, start)))
+
+    def conditional(self, name: str, start: Tensor, unit: Tensor) -> Conditional:
+        """Return what is drawn."""
+        return Conditional(name, torch.ones_like(start), self.moments(name, start)[1])
 
     def initial(self, name: str, start: Tensor, unit: Tensor) -> dict[str, Tensor]:
         """Return the site at `start`."""

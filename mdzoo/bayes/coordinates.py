@@ -1,0 +1,196 @@
+r"""Coordinates in which a posterior is about a standard normal: `u = mean + root z`.
+
+Weights of a linear model are whitened by their conjugate posterior (`mdzoo.fit.solve`: QR, no Gram matrix) at scales of
+noise and priors where the evidence is largest. Expectation maximisation finds these: with the posterior of theta at
+hand each scale s, of n numbers whose expected squares sum to Q, maximises
+
+    -n log s - Q / (2 s^2) - (log s - c)^2 / (2 w^2)
+
+(Dempster, Laird, Rubin, DOI 10.1111/j.2517-6161.1977.tb01600.x). Everything else is whitened by a Hessian.
+"""
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from mdzoo.bayes.lift import Density
+from mdzoo.bayes.likelihood import Likelihood
+from mdzoo.bayes.prior_kinds import Hierarchical
+from mdzoo.bayes.sufficient import Block, Columns
+from mdzoo.fit.factors import triangle
+from mdzoo.fit.solve import LinearPosterior, of_root
+
+ROUNDS = 50
+
+
+class Coordinates(NamedTuple):
+    """An affine map."""
+
+    mean: Tensor  # (D,)
+    root: Tensor  # (D,) if it is diagonal, else (D, D)
+
+    def u(self, z: Tensor) -> Tensor:
+        """Return u of z, (D,)."""
+        return self.mean + (self.root * z if self.root.ndim == 1 else self.root @ z)
+
+    def many(self, z: Tensor) -> Tensor:
+        """Return u of many z, (..., D)."""
+        return self.mean + (self.root * z if self.root.ndim == 1 else z @ self.root.T)
+
+    def then(self, inner: "Coordinates") -> "Coordinates":
+        """Return the map of z by `inner`, then by this one."""
+        root = self.root.unsqueeze(1) * inner.dense() if self.root.ndim == 1 else self.root @ inner.dense()
+        return Coordinates(self.u(inner.mean), root)
+
+    def dense(self) -> Tensor:
+        """Return the root as a matrix."""
+        return torch.diag(self.root) if self.root.ndim == 1 else self.root
+
+
+def best_scale(n: float, square: float, centre: float, width: float) -> float:
+    """Return the log s that maximises the expression of the module docstring, by bisection."""
+    if width == 0.0:
+        return centre
+    low, high = centre - 60.0, centre + 60.0
+    for _ in range(80):
+        x = 0.5 * (low + high)
+        slope = -n + square * math.exp(-2.0 * x) - (x - centre) / width**2
+        low, high = (x, high) if slope > 0.0 else (low, x)
+    return 0.5 * (low + high)
+
+
+def natural(density: Density) -> Coordinates:
+    """Return the start as the mean, and the deviations of the prior's conditionals as a diagonal root."""
+    mean, root = density.start(), torch.ones(density.dimension, dtype=torch.float64)
+    for name, site in density.lifted.sites.items():
+        key, _, deviation = site.prior.conditional(name, site.start, site.unit)
+        root[density.where(key)] = deviation.flatten().to(root)
+    return Coordinates(mean.to(torch.float64), root)
+
+
+def conjugate(density: Density, blocks: list[Block], columns: Columns) -> Coordinates:
+    """Return coordinates that whiten the linear weights, and the scales that they depend on.
+
+    Arguments:
+        density: of the model.
+        blocks: factors of the data, of Gaussian noise or taken as such.
+        columns: of the force field.
+    """
+    first, likelihood = natural(density), density.lifted.likelihood
+    mean, root = first.mean.clone(), torch.diag(first.root)
+    noise = {(b.target, b.group): math.log(likelihood.scales[b.target]) for b in blocks}
+    taus = {n: math.log(s.prior.scale) for n, s in density.lifted.sites.items() if isinstance(s.prior, Hierarchical)}
+    for _ in range(ROUNDS):
+        prior = prior_of(density, columns, taus)
+        post = solved(blocks, likelihood.powers, noise, *prior)
+        before = [*noise.values(), *taus.values()]
+        noise = {(b.target, b.group): new_noise(b, post, likelihood) for b in blocks}
+        taus = {name: new_tau(name, density, columns, post) for name in taus}
+        if max(abs(a - b) for a, b in zip(before, [*noise.values(), *taus.values()], strict=True)) < 1e-3:
+            break
+    place_weights(density, columns, post, mean, root)
+    for (target, group), log_s in noise.items():
+        n = likelihood.powers[target] * next(b.rows for b in blocks if (b.target, b.group) == (target, group))
+        place_scale(density, f"noise.{target}", group, log_s, n, likelihood.widths[target], mean, root)
+    for name, log_tau in taus.items():
+        site = density.lifted.sites[name]
+        place_scale(density, f"{name}.scale", 0, log_tau, site.start.numel(), site.prior.width, mean, root)
+    return Coordinates(mean, root)
+
+
+def prior_of(density: Density, columns: Columns, taus: dict[str, float]) -> tuple[Tensor, Tensor]:
+    """Return mean and deviation of the columns' parameters by the prior, (P,) each; fixed ones have no deviation."""
+    means, deviations = dict(columns.fixed), {n: torch.zeros_like(v) for n, v in columns.fixed.items()}
+    for name, site in density.lifted.sites.items():
+        if name in columns.names:
+            _, factor, deviation = site.prior.conditional(name, site.start, site.unit)
+            means[name] = torch.zeros_like(site.start) + site.prior.mean(site.start)
+            tau = math.exp(taus[name] - math.log(site.prior.scale)) if name in taus else 1.0
+            deviations[name] = factor * deviation * tau
+    return columns.theta(means), columns.theta(deviations)
+
+
+def solved(
+    blocks: list[Block], powers: dict[str, float], noise: dict[tuple[str, int], float], mean: Tensor, deviation: Tensor
+) -> LinearPosterior:
+    """Return the posterior of all columns at given scales; those without a deviation rest at their mean."""
+    free, n = (deviation > 0.0).nonzero().squeeze(-1), len(mean)
+    rows = []
+    for b in blocks:
+        moved = b.root[:, :n] @ mean
+        y = (b.root[:, n] - moved).unsqueeze(1)
+        rows.append(
+            powers[b.target] ** 0.5 * math.exp(-noise[(b.target, b.group)]) * torch.cat([b.root[:, free], y], 1)
+        )
+    found = of_root(triangle(rows, len(free) + 1), 1, 1.0, 1.0 / deviation[free])
+    whole, root = mean.clone(), torch.zeros(n, len(free), dtype=torch.float64)
+    whole[free] += found.mean
+    root[free] = found.root
+    return found._replace(mean=whole, root=root)
+
+
+def new_noise(block: Block, post: LinearPosterior, likelihood: Likelihood) -> float:
+    """Return the best log noise of a block at a posterior."""
+    column = torch.cat([post.mean, post.mean.new_full((1,), -1.0)])
+    square = (block.root @ column).square().sum() + (block.root[:, :-1] @ post.root).square().sum()
+    power, t = likelihood.powers[block.target], block.target
+    return best_scale(power * block.rows, power * float(square), math.log(likelihood.scales[t]), likelihood.widths[t])
+
+
+def new_tau(name: str, density: Density, columns: Columns, post: LinearPosterior) -> float:
+    """Return the best log scale of a hierarchical prior at a posterior."""
+    site = density.lifted.sites[name]
+    own = columns.of(name)
+    unit = site.unit.flatten()
+    square = (post.mean[own] / unit).square().sum() + (post.root[own] / unit.unsqueeze(1)).square().sum()
+    return best_scale(float(len(own)), float(square), math.log(site.prior.scale), site.prior.width)
+
+
+def place_weights(density: Density, columns: Columns, post: LinearPosterior, mean: Tensor, root: Tensor) -> None:
+    """Write the posterior of the weights into mean and root."""
+    places, own, factors = [], [], []
+    for name, site in density.lifted.sites.items():
+        if name in columns.names:
+            key, factor, _ = site.prior.conditional(name, site.start, site.unit)
+            places.append(torch.arange(density.dimension)[density.where(key)])
+            own.append(columns.of(name))
+            factors.append((factor * torch.ones_like(site.start)).flatten())
+    place, column, factor = torch.cat(places), torch.cat(own), torch.cat(factors)
+    mean[place] = post.mean[column] / factor
+    root[place.unsqueeze(1), place.unsqueeze(0)] = post.root[column] / factor.unsqueeze(1)
+
+
+def place_scale(
+    density: Density, name: str, entry: int, log_s: float, n: float, width: float, mean: Tensor, root: Tensor
+) -> None:
+    """Write a log scale of n numbers into mean and root, unless it is given."""
+    if name in density.sites:
+        place = density.where(name).start + entry
+        mean[place] = log_s
+        root[place, place] = (2.0 * n + width**-2) ** -0.5
+
+
+def by_hessian(density: Density, first: Coordinates, steps: int = 200) -> Coordinates:
+    """Return coordinates about the largest density, whitened by its Hessian there.
+
+    Arguments:
+        density: smooth; D backward passes are run.
+        first: coordinates to start from.
+        steps: of L-BFGS.
+    """
+    z = torch.zeros(density.dimension, dtype=torch.float64, requires_grad=True)
+    optimiser = torch.optim.LBFGS([z], 1.0, steps, history_size=50, line_search_fn="strong_wolfe")
+
+    def negative() -> Tensor:
+        optimiser.zero_grad()
+        value = -density(first.u(z))
+        value.backward()
+        return value
+
+    optimiser.step(negative)  # type: ignore[arg-type]
+    best = z.detach()
+    hessian = torch.autograd.functional.hessian(lambda x: -density(first.u(x)), best)
+    values, vectors = torch.linalg.eigh(0.5 * (hessian + hessian.T))  # type: ignore[operator]
+    return first.then(Coordinates(best, vectors * values.clamp_min(1e-2).rsqrt()))
