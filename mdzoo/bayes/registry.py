@@ -8,6 +8,7 @@ from typing import Any
 
 METHODS: dict[str, tuple[str, str]] = {  # name, module of this room, class
     "laplace": ("laplace", "Laplace"),
+    "nuts": ("nuts", "Nuts"),
 }
 
 

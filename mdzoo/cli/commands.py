@@ -58,8 +58,11 @@ def train(config: DictConfig, run_dir: Path) -> None:
 
             force_field = inferred(force_field, data, settings, settings["fit"], run_dir)
         table = vars(force_field)["table"]
+    extra = vars(force_field).get("extra", {})
     made = {key: value for key, value in settings.items() if key != "run_dir"}
-    checkpoint.save(run_dir / "model.safetensors", force_field, table, {"config": made, "data": data.content_hash})
+    made |= {"inference": extra["inference"]} if "inference" in extra else {}
+    kept = {**extra, "config": made, "data": data.content_hash}
+    checkpoint.save(run_dir / "model.safetensors", force_field, table, kept)
     write_exported(force_field, run_dir / "model.pt", data.sets()["train"].charged_frames(), settings["dtype"], made)
     errors = write_errors(force_field, data, run_dir, settings["seed"], clock)
     for logger in result.loggers:

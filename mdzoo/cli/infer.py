@@ -38,7 +38,9 @@ def infer(config: DictConfig, run_dir: Path) -> None:
         force_field = inferred(fitted, data, settings, made.get("fit"), run_dir)
     made |= {key: settings.get(key) for key in ("bayes", "prior", "likelihood", "seed")}
     OmegaConf.save(OmegaConf.create({**made, "run_dir": str(run_dir)}), run_dir / "config.yaml")
-    table = vars(force_field)["table"]
-    checkpoint.save(run_dir / "model.safetensors", force_field, table, {"config": made, "data": data.content_hash})
+    table, extra = vars(force_field)["table"], vars(force_field)["extra"]
+    made |= {"inference": extra["inference"]} if "inference" in extra else {}
+    kept = {**extra, "config": made, "data": data.content_hash}
+    checkpoint.save(run_dir / "model.safetensors", force_field, table, kept)
     write_exported(force_field, run_dir / "model.pt", data.sets()["train"].charged_frames(), settings["dtype"], made)
     write_errors(force_field, data, run_dir, settings["seed"], clock)

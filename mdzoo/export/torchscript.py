@@ -27,7 +27,7 @@ import mdzoo
 from mdzoo.data.graphs import graph_from_atoms
 from mdzoo.export import contract as contracts
 from mdzoo.graph import make_graph
-from mdzoo.potentials.checkpoint import as_json, write_atomically
+from mdzoo.potentials.checkpoint import as_json, warn_of_inference, write_atomically
 from mdzoo.potentials.force_field import ForceField, Prediction
 from mdzoo.potentials.mapping import map_kernels
 
@@ -145,6 +145,7 @@ def load(path: str | Path, device: str = "cpu", check: bool = True) -> torch.jit
         ) from error
     if check:
         contracts.self_test(module, contract, device)
+    warn_of_inference(path, contract.get("config"))
     return module
 
 

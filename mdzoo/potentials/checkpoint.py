@@ -13,6 +13,7 @@ A model file is a safetensors file, which holds numbers and text and can run not
 
 import hashlib
 import json
+import logging
 import os
 import tempfile
 from collections.abc import Callable, Mapping
@@ -28,6 +29,7 @@ import mdzoo
 from mdzoo.potentials.force_field import ForceField
 from mdzoo.potentials.registry import build
 
+log = logging.getLogger(__name__)
 FORMAT = "1"
 
 
@@ -78,7 +80,20 @@ def load(path: str | Path) -> ForceField:
     force_field.to(getattr(torch, metadata["dtype"]))
     force_field.load_state_dict(tensors)
     vars(force_field).update(table=table, extra=json.loads(metadata["extra"]))
+    warn_of_inference(path, force_field.extra)
     return force_field.eval()
+
+
+def warn_of_inference(path: str | Path, kept: Any) -> None:
+    """Say where draws of the parameters failed their diagnostics: `inference` in what is kept beside a model."""
+    marks = kept.get("inference") if isinstance(kept, Mapping) else None
+    if isinstance(marks, Mapping) and marks.get("failed"):
+        log.warning(
+            "%s holds draws by %s that FAILED their diagnostics (%s): do not trust its uncertainties",
+            path,
+            marks.get("method"),
+            "; ".join(map(str, marks.get("failures", []))),
+        )
 
 
 def read(path: str | Path) -> tuple[dict[str, str], dict[str, Tensor]]:
