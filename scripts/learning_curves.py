@@ -7,7 +7,8 @@ linear weights (variable projection by Gauss-Newton steps: the rows of the linea
 constant of an atom alone is the mean of what a baseline leaves. Each structure's rows are made once and serve all fits.
 Then a pair of atoms from 0.5 Angstrom, and 5 ps at 3000 K (Langevin) of a crystal, on fits to 10 % and to all.
 
-Written to --out: learning_curves.png, learning_curves.json and the exported files; the tables are printed.
+Written to --out: learning_curves.png, a JSON file for each element and the exported files; the tables are printed. An
+element whose JSON file is there is not done again.
 
 Examples:
   python scripts/learning_curves.py --data-root FOLDER
@@ -290,16 +291,17 @@ def table(records: list[dict[str, Any]], element: str, names: list[str]) -> str:
     return "\n".join(lines)
 
 
-def draw(records: list[dict[str, Any]], scans: dict[str, dict[str, np.ndarray]], path: Path) -> None:
+def draw(reports: dict[str, dict[str, Any]], path: Path) -> None:
     """Draw learning curves with error bars over seeds, and the pairs of atoms beside them."""
     with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(8.6, 2.8 * len(scans)), dpi=100, layout="constrained")
-        for axes, (element, found) in zip(figure.subplots(len(scans), 3, squeeze=False), scans.items(), strict=True):
-            plain_names = [name for name in found if not name.endswith((", joint", " alone"))]
-            for color, name in zip(COLORS, plain_names, strict=False):
+        figure = Figure(figsize=(8.6, 2.8 * len(reports)), dpi=100, layout="constrained")
+        grid = figure.subplots(len(reports), 3, squeeze=False)
+        for axes, (element, report) in zip(grid, reports.items(), strict=True):
+            found = report["pairs"]
+            for color, name in zip(COLORS, report["names"], strict=False):
                 for column, line in (("frozen", "-"), ("joint", ":")):
                     look: Any = {"color": color, "linestyle": line, "linewidth": 1}
-                    rows = spreads(records, element, name, column)
+                    rows = spreads(report["curves"], element, name, column)
                     for k, place in enumerate(axes[:2] if rows else []):
                         x, *columns = np.array(rows).T
                         place.errorbar(x, *columns[2 * k : 2 * k + 2], capsize=2, marker=".", **look)
@@ -332,35 +334,43 @@ def parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def report_of(element: str, options: argparse.Namespace) -> dict[str, Any]:
+    """Return the errors of all fits, the pairs of atoms and the hot runs of one element."""
+    study = Study(element, options.data_root)
+    names = [name for name in BASELINES[element] if name in (options.baselines or BASELINES[element])]
+    records, models = curves(study, names, options.seeds, options.joint_steps)
+    zbl = ForceField(build({"name": "ZBL", "atomic_numbers": study.numbers}), study.numbers)
+    pairs = {name: dimer(model) for (name, fraction), model in models.items() if fraction == 1.0}
+    frames = study.data.train_set.frames
+    hot = {}
+    for (name, fraction), model in models.items():
+        best = (f"{name}, joint", fraction) not in models  # a baseline that trains runs hot as it was trained
+        if options.steps and best and fraction in (FRACTIONS[0], 1.0):
+            case = f"{name} {100 * fraction:.0f} %"
+            hot[case] = hot_run(model, frames, options.out / element / case, options.steps)
+            print(element, case, hot[case], flush=True)
+    scans = {name: scan.tolist() for name, scan in {**pairs, "ZBL alone": dimer(zbl)}.items()}
+    nearest = min(map(shortest, frames))
+    return {"names": names, "curves": records, "pairs": scans, "hot": hot, "shortest in the training file": nearest}
+
+
 def main() -> None:
-    """Fit, look at pairs, run hot, and report."""
+    """Fit, look at pairs, run hot, and report; an element whose file is there is not done again."""
     options = parse()
     torch.set_num_threads(1)
     options.out.mkdir(parents=True, exist_ok=True)
-    records: list[dict[str, Any]] = []
-    scans: dict[str, dict[str, np.ndarray]] = {}
-    hot, lines = {}, []
+    reports = {}
     for element in options.elements:
-        study = Study(element, options.data_root)
-        names = [name for name in BASELINES[element] if name in (options.baselines or BASELINES[element])]
-        found, models = curves(study, names, options.seeds, options.joint_steps)
-        records += found
-        scans[element] = {name: dimer(model) for (name, fraction), model in models.items() if fraction == 1.0}
-        scans[element]["ZBL alone"] = dimer(
-            ForceField(build({"name": "ZBL", "atomic_numbers": study.numbers}), study.numbers)
-        )
-        frames = study.data.train_set.frames
-        for (name, fraction), model in models.items():
-            if options.steps and fraction in (FRACTIONS[0], 1.0):
-                case = f"{name} {100 * fraction:.0f} %"
-                hot[f"{element}, {case}"] = hot_run(model, frames, options.out / element / case, options.steps)
-        lines += [table(found, element, names), f"shortest distance in the file: {min(map(shortest, frames)):.3f} A"]
-        lines += [f"pair of {element}, {name}: {told(scan)}" for name, scan in scans[element].items()]
-    lists = {element: {name: scan.tolist() for name, scan in found.items()} for element, found in scans.items()}
-    report = {"curves": records, "r": SCAN.tolist(), "pairs": lists, "hot": hot}
-    (options.out / "learning_curves.json").write_text(json.dumps(report, indent=1))
-    draw(records, scans, options.out / "learning_curves.png")
-    print(*lines, *[f"3000 K, {key}: {value}" for key, value in hot.items()], sep="\n\n")
+        path = options.out / f"{element}.json"
+        if not path.is_file():
+            path.write_text(json.dumps(report_of(element, options), indent=1))
+        reports[element] = json.loads(path.read_text())
+    for element, report in reports.items():
+        print(f"\n{table(report['curves'], element, report['names'])}\n")
+        print("shortest distance in the training file:", round(report["shortest in the training file"], 3))
+        print(*[f"pair, {name}: {told(np.array(scan))}" for name, scan in report["pairs"].items()], sep="\n")
+        print(*[f"3000 K, {name}: {found}" for name, found in report["hot"].items()], sep="\n")
+    draw(reports, options.out / "learning_curves.png")
     print(f"{time.process_time():.0f} s of CPU; written: {options.out}")
 
 
