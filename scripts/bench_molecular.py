@@ -19,6 +19,7 @@ from ase import Atoms
 
 from mdzoo.data import graph_from_atoms
 from mdzoo.data.parameter_files.openmm_system import Input, tables_of
+from mdzoo.export.torchscript import prepare
 from mdzoo.potentials import ForceField, MolecularMechanics
 
 PEPTIDE = Path(__file__).parents[1] / "tests" / "reference" / "molecular" / "alanine_dipeptide.pdb"
@@ -87,6 +88,7 @@ def main() -> None:
     parser.add_argument("--accuracy", type=float, default=5e-4, help="of the sums (%(default)s)")
     options = parser.parse_args()
     torch.set_num_threads(1)
+    prepare()  # as in every process that loads an exported file
     force_field, topology, positions, cell = solvated()
     system = system_of(force_field, topology, options.accuracy)
     numbers = [atom.element.atomic_number for atom in topology.atoms()]

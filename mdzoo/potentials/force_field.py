@@ -10,6 +10,8 @@ from mdzoo.graph import Graph, block, edge_starts, with_leaves, within
 from mdzoo.ops import segment_sum
 from mdzoo.potentials.base import Potential
 
+PIECE = 65536  # edges whose products are made at a time: new memory in each step costs more than the arithmetic
+
 
 class Prediction(NamedTuple):
     """What a force field says of a Graph; energies are float64, derivatives have the dtype of the model."""
@@ -138,8 +140,7 @@ def prediction(graph: Graph, energies: Tensor, slopes: list[Tensor], charges: Te
     """Gather what the slopes dE/dvectors and, of global terms, dE/dpositions and dE/dcell mean."""
     g = slopes[0]
     n_atoms, n_structures = graph.species.shape[0], graph.cell.shape[0]
-    products = (-graph.vectors.to(g.dtype)).t().unsqueeze(1) * g.t()  # (3, 3, E): long rows, as they are summed
-    there = segment_sum(torch.cat([g.t(), products.flatten(0, 1)]).t(), graph.neighbors, n_atoms)
+    there = at_neighbors(graph, g)
     forces = segment_sum(g, graph.centers, n_atoms) - there[:, :3]
     atom_virial = there[:, 3:].reshape(-1, 3, 3)
     if len(slopes) > 1:
@@ -148,6 +149,17 @@ def prediction(graph: Graph, energies: Tensor, slopes: list[Tensor], charges: Te
     virial = segment_sum(atom_virial, graph.batch, n_structures)
     energy = segment_sum(energies.to(torch.float64), graph.batch, n_structures)
     return Prediction(energy, energies, forces, virial, atom_virial, charges.to(torch.float64))
+
+
+def at_neighbors(graph: Graph, g: Tensor, piece: int = PIECE) -> Tensor:
+    """Return the sums of g and of `-vector (x) g` over the edges that end at each atom, (N, 12)."""
+    out = torch.zeros_like(graph.species.unsqueeze(1).expand(-1, 12), dtype=g.dtype)
+    for first in range(0, g.shape[0], piece):
+        here = g[first : first + piece].t()
+        products = (-graph.vectors[first : first + piece].to(g.dtype)).t().unsqueeze(1) * here  # (3, 3, e): long rows
+        rows = torch.cat([here, products.flatten(0, 1)]).t()
+        out = out + segment_sum(rows, graph.neighbors[first : first + piece], graph.species.shape[0])
+    return out
 
 
 def global_virial(graph: Graph, at_positions: Tensor, at_cell: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ import torch
 
 from mdzoo.graph import Graph, block, collate, within
 from mdzoo.potentials import AtomicEnergies, ForceField, LennardJones, SumPotential
-from mdzoo.potentials.force_field import stress
+from mdzoo.potentials.force_field import at_neighbors, stress
 from mdzoo.testing.compare import moved
 from tests.structures import brute_force_graph, crystal, graphs, molecule
 from tests.zoo import ZOO, Case, case
@@ -190,3 +190,15 @@ def test_scripted_at_the_edges_too(name):
         for graph in (it.graph, lonely, block(lonely, 0, 0, 0, 0), collate([lonely, it.graph, lonely])):
             for one, other in zip(scripted(graph), eager(graph), strict=True):
                 torch.testing.assert_close(one, other, rtol=1e-11, atol=1e-11)
+
+
+def test_sums_over_edges_are_those_of_any_pieces():
+    graph = brute_force_graph(crystal(1), 5.0)
+    g = torch.randn(graph.vectors.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    expected = torch.zeros(len(graph.species), 12, dtype=torch.float64)
+    for slope, vector, atom in zip(g, graph.vectors, graph.neighbors.tolist(), strict=True):
+        expected[atom] += torch.cat([slope, -torch.outer(vector, slope).flatten()])
+    for piece in (7, len(g), 10 * len(g)):
+        torch.testing.assert_close(at_neighbors(graph, g, piece), expected, rtol=0.0, atol=1e-10)
+    none = graph._replace(vectors=graph.vectors[:0], neighbors=graph.neighbors[:0])
+    assert at_neighbors(none, g[:0]).shape == expected.shape

@@ -102,18 +102,19 @@ class NonBonded(nn.Module):
         return self.between(squares(graph.vectors.index_select(0, places)), graph, places, atoms)
 
     def first_order(self, graph: Graph, places: Tensor, atoms: Atoms) -> Tensor:
-        """Return the same with the slopes by the vectors alone behind it, as one sum, piece by piece."""
+        """Return the same with the slopes by the vectors alone behind it, as one sum, made piece by piece."""
         atoms = Atoms(atoms.pair, atoms.charges.detach(), atoms.sigmas.detach(), atoms.epsilons.detach())
-        change = torch.zeros_like(graph.vectors[:0]).sum()
+        slopes = torch.zeros_like(graph.vectors)
         energies = [torch.zeros_like(atoms.sigmas[:0])]
         for part in places.split(self.chunk):
-            vectors = graph.vectors.index_select(0, part)
-            square = squares(vectors.detach()).requires_grad_()
+            vectors = graph.vectors.detach().index_select(0, part)
+            square = squares(vectors).requires_grad_()
             phi = self.between(square, graph, part, atoms)
             slope = torch.autograd.grad([phi.sum()], [square])[0]
             assert slope is not None
             energies.append(phi.detach())
-            change = change + (vectors * (2.0 * slope.unsqueeze(1) * vectors.detach())).sum()
+            slopes.index_copy_(0, part, 2.0 * slope.unsqueeze(1) * vectors)
+        change = (graph.vectors * slopes).sum()
         return torch.cat(energies) + (change - change.detach()) / max(1, places.shape[0])
 
     def between(self, square: Tensor, graph: Graph, places: Tensor, atoms: Atoms) -> Tensor:
