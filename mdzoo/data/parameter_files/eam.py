@@ -45,12 +45,16 @@ def read_eam(path: str | Path | Sequence[str | Path], elements: Sequence[str]) -
 
 
 def is_grid(lines: Sequence[str]) -> bool:
-    """Say whether the line holds five numbers, n_rho d_rho n_r d_r cutoff."""
+    """Say whether the line holds five numbers, n_rho d_rho n_r d_r cutoff, and no sixth (as files of eam/he do)."""
+    words = lines[0].split() if lines else []
     try:
-        grids_of(lines[0].split())
+        grids_of(words)
     except (IndexError, ValueError):
         return False
-    return True
+    try:
+        return not (words[5:6] and float(words[5]))
+    except ValueError:
+        return True
 
 
 def grids_of(words: Sequence[str]) -> Grids:
@@ -63,7 +67,7 @@ def from_setfl(path: str | Path, lines: Sequence[str], elements: Sequence[str]) 
     if not is_grid(lines[4:5]) or not lines[3].split()[0].isdigit():
         raise ValueError(
             f"`file` must hold elements in line 4 and five numbers in line 5 (setfl, fs), or five numbers in line 3 "
-            f"(funcfl), got {str(path)!r}; it is of another kind"
+            f"(funcfl), got {str(path)!r}; it is of another style, such as eam/he with six, or version of LAMMPS"
         )
     kinds, grids = lines[3].split()[1:], grids_of(lines[4].split())
     check_known(elements, kinds, path)
@@ -72,9 +76,10 @@ def from_setfl(path: str | Path, lines: Sequence[str], elements: Sequence[str]) 
     sizes = {k: n * (4 + grids.n_rho + k * grids.n_r) + pairs for k in (1, n)}
     count = next((k for k, size in sizes.items() if len(words) == size), 0)
     if count == 0:
+        kind = "of adp" if len(words) == sizes[1] + 2 * pairs else "cut, or of another kind, such as eam/cd"
         raise ValueError(
             f"`file` must hold {' or '.join(map(str, sorted(set(sizes.values()))))} words behind line 5, got "
-            f"{len(words)} in {str(path)!r}; it is cut, or of another kind"
+            f"{len(words)} in {str(path)!r}; it is {kind}"
         )
     blocks = np.array(words[: len(words) - pairs]).reshape(n, -1)[:, 4:].astype(float)
     tables = np.array(words[len(words) - pairs :], dtype=float).reshape(-1, grids.n_r)

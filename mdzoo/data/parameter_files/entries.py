@@ -1,6 +1,7 @@
 """Entries for triples of elements, as LAMMPS's files of many-body potentials hold them."""
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
@@ -9,6 +10,15 @@ from typing import Any
 import numpy as np
 
 UNITS = "metal"
+BY_WORDS = {  # LAMMPS's styles by the words of an entry
+    6: "nb3b/harmonic",
+    7: "nb3b/screened",
+    14: "sw",
+    17: "tersoff, gw or vashishta",
+    20: "tersoff/mod or edip",
+    21: "tersoff/zbl, tersoff/mod/c or gw/zbl",
+    49: "comb",
+}
 
 
 def read_entries(path: str | Path, elements: Sequence[str], names: Sequence[str]) -> dict[str, np.ndarray]:
@@ -66,9 +76,20 @@ def gathered(path: str | Path, n_words: int) -> list[list[str]]:
     if wrong or not entries:
         raise ValueError(
             f"`file` must hold entries of {n_words} words, three elements and numbers, got "
-            f"{' '.join(wrong or ['nothing'])!r} in {str(path)!r}; it is of another style or version of LAMMPS, or cut"
+            f"{' '.join(wrong or ['nothing'])!r} in {str(path)!r}; it is {kind_of(path)}"
         )
     return entries
+
+
+def kind_of(path: str | Path) -> str:
+    """Return which style or version of LAMMPS a file of entries is of, as far as its entries tell."""
+    text = Path(path).read_text(encoding="utf-8", errors="replace")
+    words = [word for line in text.splitlines() for word in line.split("#")[0].split()]
+    starts = [k for k in range(len(words) - 2) if all(word.isalpha() for word in words[k : k + 3])]
+    sizes = Counter(np.diff([*starts, len(words)]).tolist()).most_common(1)
+    if sizes and sizes[0][0] in BY_WORDS:
+        return f"of {BY_WORDS[sizes[0][0]]}, whose entries have {sizes[0][0]} words"
+    return "of another style or version of LAMMPS, or cut"
 
 
 def number(word: str, path: str | Path) -> float:
