@@ -1,4 +1,4 @@
-"""Accuracy and cost of each descriptor + Linear (+ ZBL) in closed form, at about 50, 150 and 500 features, as Markdown.
+"""Accuracy and cost of each descriptor + Linear (+ ZBL) in closed form, at about 50, 150, 500 and 1300 features, as Markdown.
 
 Each cell is one `mdzoo train` with its own run directory under --out; what is finished is not done again, so a run that
 was stopped goes on. Ridge and the weight of energies are chosen by grouped cross-validation on the training file; the
@@ -50,11 +50,13 @@ ROWS: dict[str, dict[int, list[str]]] = {
         50: [*SO3, "descriptor.K=[3,2]", "descriptor.L=[3,2]"],
         150: [*SO3, "descriptor.K=[5,3]", "descriptor.L=[3,2]"],
         500: [*SO3, "descriptor.K=[7,5,2]", "descriptor.L=[4,3,2]", "descriptor.body_order=5"],
+        1300: [*SO3, "descriptor.K=[8,6,3]", "descriptor.L=[5,4,2]", "descriptor.body_order=5"],
     },
     "ace": {
         50: ["descriptor.K=[6,3,2]", "descriptor.L=[0,3,2]", "descriptor.stretch=0.0"],
         150: ["descriptor.K=[8,5,3]", "descriptor.L=[0,3,2]", "descriptor.stretch=0.0"],
         500: ["descriptor.K=[8,6,4,2]", "descriptor.L=[0,5,3,2]", "descriptor.body_order=5", "descriptor.stretch=0.0"],
+        1300: ["descriptor.K=[10,7,5,2]", "descriptor.L=[0,5,4,2]", "descriptor.body_order=5", "descriptor.stretch=0.0"],
     },
     "so4": {50: ["descriptor.twojmax=8"], 150: ["descriptor.twojmax=12"]},
     "mtp": {50: ["descriptor.level=14"], 150: ["descriptor.level=18"], 500: ["descriptor.level=22"]},
@@ -110,7 +112,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--data-root", required=True, help="folder that holds zuo2020/ and inp_fitsnap/")
     parser.add_argument("--sets", nargs="+", default=list(SETS), choices=list(SETS), help="data sets, by default all")
     parser.add_argument("--only", nargs="+", default=list(ROWS), choices=list(ROWS), help="descriptors, by default all")
-    parser.add_argument("--sizes", nargs="+", type=int, default=[50, 150, 500], help="about as many features")
+    parser.add_argument("--sizes", nargs="+", type=int, default=[50, 150, 500, 1300], help="about as many features")
     parser.add_argument("--out", type=Path, default=Path("outputs/table"), help="for the runs (%(default)s)")
     return parser.parse_args()
 

@@ -15,6 +15,9 @@ from mdzoo.graph import Graph
 from mdzoo.ops import pad, padding
 from mdzoo.potentials import DescriptorPotential
 
+NEAR = 50_000_000
+"""Bound of the arrays in flight: with more of them at once memory waits, with fewer products are thin (measured)."""
+
 
 class Directions(NamedTuple):
     """Directions of the features of a block of atoms, and in which rows of the structure they count."""
@@ -30,7 +33,7 @@ def kernel_rows(part: DescriptorPotential, graph: Graph, max_bytes: int) -> tupl
     width, first_edge = len(regressor.alpha), 0
     features = part.descriptor.isolated(graph.vectors)[graph.species]
     out = graph.vectors.new_zeros(3 * len(graph.species) + 9, width)
-    for found in slopes_by_blocks(part.descriptor, graph, 2 * width, max_bytes):
+    for found in slopes_by_blocks(part.descriptor, graph, 2 * width, min(max_bytes, NEAR)):
         last_edge = first_edge + found.graph.centers.numel()
         mine = slice(found.first, found.first + len(found.features))
         features[mine] = found.features
