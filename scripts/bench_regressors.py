@@ -33,6 +33,8 @@ REGRESSORS: dict[str, dict[str, Any]] = {
     "MLP": {"name": "MLP"},
     "MLP of 8": {"name": "MLP", "members": 8},
     "Quadratic": {"name": "Quadratic"},
+    "GP, zeta 1": {"name": "MappedGP", "zeta": 1},
+    "GP, zeta 2": {"name": "MappedGP", "zeta": 2},
 }
 
 

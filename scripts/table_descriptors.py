@@ -1,4 +1,4 @@
-"""Accuracy and cost of each descriptor + Linear (+ ZBL) in closed form, at about 50, 150, 500 and 1300 features, as Markdown.
+"""Accuracy and cost of each descriptor + Linear (+ ZBL) in closed form, at about 50 to 1300 features, as Markdown.
 
 Each cell is one `mdzoo train` with its own run directory under --out; what is finished is not done again, so a run that
 was stopped goes on. Ridge and the weight of energies are chosen by grouped cross-validation on the training file; the
@@ -7,7 +7,7 @@ energies and forces of eight copies of the set's first structure; LAMMPS's snap 
 
 Examples:
   python scripts/table_descriptors.py --data-root FOLDER                       # hours on two cores
-  python scripts/table_descriptors.py --data-root FOLDER --sets Mo --only SO3 ACE --sizes 50 150
+  python scripts/table_descriptors.py --data-root FOLDER --sets Mo --only so3 ace --sizes 50 150
 """
 
 import argparse
@@ -56,10 +56,15 @@ ROWS: dict[str, dict[int, list[str]]] = {
         50: ["descriptor.K=[6,3,2]", "descriptor.L=[0,3,2]", "descriptor.stretch=0.0"],
         150: ["descriptor.K=[8,5,3]", "descriptor.L=[0,3,2]", "descriptor.stretch=0.0"],
         500: ["descriptor.K=[8,6,4,2]", "descriptor.L=[0,5,3,2]", "descriptor.body_order=5", "descriptor.stretch=0.0"],
-        1300: ["descriptor.K=[10,7,5,2]", "descriptor.L=[0,5,4,2]", "descriptor.body_order=5", "descriptor.stretch=0.0"],
+        1300: [
+            "descriptor.K=[10,7,5,2]",
+            "descriptor.L=[0,5,4,2]",
+            "descriptor.body_order=5",
+            "descriptor.stretch=0.0",
+        ],
     },
     "so4": {50: ["descriptor.twojmax=8"], 150: ["descriptor.twojmax=12"]},
-    "mtp": {50: ["descriptor.level=14"], 150: ["descriptor.level=18"], 500: ["descriptor.level=22"]},
+    "mtp": {50: ["descriptor.level=14"], 150: ["descriptor.level=18"], 500: ["descriptor.level=20"]},
     "acsf": {50: []},
     "soap": {
         50: ["descriptor.n_max=4", "descriptor.l_max=4"],
