@@ -56,12 +56,6 @@ ROWS: dict[str, dict[int, list[str]]] = {
         50: ["descriptor.K=[6,3,2]", "descriptor.L=[0,3,2]", "descriptor.stretch=0.0"],
         150: ["descriptor.K=[8,5,3]", "descriptor.L=[0,3,2]", "descriptor.stretch=0.0"],
         500: ["descriptor.K=[8,6,4,2]", "descriptor.L=[0,5,3,2]", "descriptor.body_order=5", "descriptor.stretch=0.0"],
-        1300: [
-            "descriptor.K=[10,7,5,2]",
-            "descriptor.L=[0,5,4,2]",
-            "descriptor.body_order=5",
-            "descriptor.stretch=0.0",
-        ],
     },
     "so4": {50: ["descriptor.twojmax=8"], 150: ["descriptor.twojmax=12"]},
     "mtp": {50: ["descriptor.level=14"], 150: ["descriptor.level=18"], 500: ["descriptor.level=20"]},
