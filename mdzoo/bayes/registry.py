@@ -7,8 +7,10 @@ from collections.abc import Mapping
 from typing import Any
 
 METHODS: dict[str, tuple[str, str]] = {  # name, module of this room, class
+    "gp": ("laplace", "Laplace"),
     "laplace": ("laplace", "Laplace"),
     "nuts": ("nuts", "Nuts"),
+    "pops": ("pops", "POPS"),
 }
 
 

@@ -129,8 +129,8 @@ def export(config: DictConfig, run_dir: Path) -> None:
     else:
         data = data_module(own_data(config) | {"atomic_numbers": force_field.atomic_numbers})
     data.setup()
-    frames = next(iter(data.sets().values())).charged_frames()
-    write_exported(force_field, run_dir / "model.pt", frames, settings["dtype"], made)
+    frames, how = next(iter(data.sets().values())).charged_frames(), settings["uncertainty"]
+    write_exported(force_field, run_dir / "model.pt", frames, settings["dtype"], made, how)
 
 
 def data_module(settings: dict[str, Any]) -> DataModule:
@@ -151,11 +151,14 @@ def own_data(config: DictConfig) -> dict[str, Any]:
     return plain(OmegaConf.load(recorded).data) | changed
 
 
-def write_exported(force_field: ForceField, path: Path, frames: list[Any], dtype: str, config: dict[str, Any]) -> None:
+def write_exported(
+    force_field: ForceField, path: Path, frames: list[Any], dtype: str, config: dict[str, Any], how: str = "auto"
+) -> None:
     """Write the TorchScript file, with a few small structures that show all elements as its references."""
     from mdzoo.export import torchscript
 
-    torchscript.export(force_field, path, references=references(frames, 3), dtype=dtype, config=config)
+    few = references(frames, 3)
+    torchscript.export(force_field, path, references=few, dtype=dtype, config=config, uncertainty=how)
     console.print(f"exported: {path}")
 
 
@@ -177,6 +180,10 @@ def write_errors(
         judgement = judge(force_field, data, seed, progress=True)
     model = summary(force_field)
     found = judgement.metrics | {"seconds": clock.seconds, "model": model, "data": data.content_hash}
+    if force_field.potential.is_uncertain:
+        from mdzoo.cli.uncertainty import judge_uncertainty
+
+        found["uncertainty"] = judge_uncertainty(force_field, data, run_dir, model["name"])
     write_json(run_dir / "metrics.json", found)
     parity(judgement.tables, run_dir / "parity.png", model["name"])
     console.print(error_table(found, model["name"]))

@@ -81,7 +81,9 @@ class Calculator(AseCalculator):
         device: "cpu" or "cuda".
 
     Results: `energy` = `free_energy` (eV), `forces` (N, 3), `energies` (N,), with a full cell `stress` (6,) in
-    eV/Angstrom^3, and whatever else the model gives (standard deviations, grade) under its own name.
+    eV/Angstrom^3, and whatever else the model gives under its own name: where it knows its uncertainty
+    `energy_uncertainty` (eV), `energies_uncertainty` (N,), `forces_uncertainty` (N, 3), `grade` (N,) and
+    `energy_ensemble` (M,), the energies by its members.
 
     Raises:
         ValueError: for an element that the model does not know, atoms at one place, or a damaged file.
@@ -100,6 +102,7 @@ class Calculator(AseCalculator):
                 f"`model` must be an exported model or its path, got {type(model).__name__}; see mdzoo.export"
             )
         self.model = module
+        self.implemented_properties = [*Calculator.implemented_properties, *getattr(module, "outputs", [])]
         self.inputs = SkinList(module.atomic_numbers, module.cutoff, skin, device)
 
     def calculate(
@@ -120,6 +123,9 @@ class Calculator(AseCalculator):
             "forces": as_array(out.forces),
             **{name: as_array(getattr(out, name)) for name in out._fields[6:]},
         }
+        for name in ("energy_uncertainty", "energy_ensemble"):
+            if name in self.results:  # of the one structure
+                self.results[name] = self.results[name][0]
         if self.atoms.cell.rank == 3:
             self.results["stress"] = full_3x3_to_voigt_6_stress(-as_array(out.virial)[0] / self.atoms.cell.volume)
         elif "stress" in properties:

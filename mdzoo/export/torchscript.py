@@ -30,6 +30,7 @@ from mdzoo.graph import make_graph
 from mdzoo.potentials.checkpoint import as_json, warn_of_inference, write_atomically
 from mdzoo.potentials.force_field import ForceField, Prediction
 from mdzoo.potentials.mapping import map_kernels
+from mdzoo.potentials.sure_force_field import SureForceField, SurePrediction, of_model
 
 DTYPES = ("float64", "float32")
 
@@ -73,6 +74,47 @@ class Exported(nn.Module):
         return out
 
 
+class ExportedSure(nn.Module):
+    """A SureForceField behind the same list of tensors."""
+
+    atomic_numbers: list[int]
+    cutoff: float
+    reach: int
+    dtype: str
+    outputs: list[str]
+
+    def __init__(self, sure: SureForceField) -> None:
+        super().__init__()
+        self.sure = sure
+        self.atomic_numbers = sure.force_field.atomic_numbers
+        self.cutoff = sure.force_field.cutoff
+        self.reach = sure.force_field.reach
+        self.dtype = sure.force_field.dtype
+        self.outputs = list(SurePrediction._fields[6:])
+
+    def forward(
+        self,
+        species: Tensor,
+        positions: Tensor,
+        batch: Tensor,
+        ids: Tensor,
+        charges: Tensor,
+        total_charge: Tensor,
+        cell: Tensor,
+        pbc: Tensor,
+        centers: Tensor,
+        neighbors: Tensor,
+        shifts: Tensor,
+    ) -> SurePrediction:
+        """Return what `Exported` does, and the deviations behind it."""
+        before = torch.is_grad_enabled()
+        torch.set_grad_enabled(True)
+        graph = make_graph(species, positions, batch, ids, charges, total_charge, cell, pbc, centers, neighbors, shifts)
+        out = self.sure(graph)
+        torch.set_grad_enabled(before)
+        return out
+
+
 def export(
     force_field: ForceField,
     path: str | Path,
@@ -80,6 +122,7 @@ def export(
     references: Sequence[ase.Atoms],
     dtype: str = "float64",
     config: Mapping[str, Any] | None = None,
+    uncertainty: str = "auto",
 ) -> Path:
     """Write a TorchScript file with its contract: units, element table, version, configuration, reference structures.
 
@@ -89,6 +132,8 @@ def export(
         references: small structures (up to about 20 atoms each) that show all elements; every loader computes them.
         dtype: "float64" or "float32" (reference energies stay float64).
         config: kept in the contract, anything that JSON can hold.
+        uncertainty: of forces, where the model knows its own: `members`, `local` (see `SureForceField`), `none`, or
+            `auto`: local where the model is calibrated. Outputs stand behind the others: `SurePrediction`.
 
     Raises:
         ValueError: if `dtype`, `references` or `config` is not as above.
@@ -98,7 +143,7 @@ def export(
         raise ValueError(f"`dtype` must be one of {DTYPES}, got {dtype!r}; choose one")
     if len(references) == 0:
         raise ValueError("`references` must hold at least one structure, got none; take a few small ones of the data")
-    exported, twin = (cast(force_field, name) for name in (dtype, *[d for d in DTYPES if d != dtype]))
+    exported, twin = (cast(force_field, name, uncertainty) for name in (dtype, *[d for d in DTYPES if d != dtype]))
     graphs = [graph_from_atoms(atoms, exported.atomic_numbers, exported.cutoff) for atoms in references]
     inputs = [contracts.inputs_of(graph) for graph in graphs]
     with silent():
@@ -163,12 +208,15 @@ def prepare() -> None:
         library.mallopt(-3, 1 << 25)  # M_MMAP_THRESHOLD: the largest that glibc takes
 
 
-def cast(force_field: ForceField, dtype: str) -> Exported:
-    """Return a copy of the model in `dtype`, in `eval` mode."""
+def cast(force_field: ForceField, dtype: str, uncertainty: str = "auto") -> Exported | ExportedSure:
+    """Return a copy of the model in `dtype`, in `eval` mode; one that knows its uncertainty says so."""
     twin = copy.deepcopy(force_field).to("cpu")
     map_kernels(twin)
     twin = twin.to(getattr(torch, dtype))
-    return Exported(twin).eval().requires_grad_(False)
+    if not twin.potential.is_uncertain:
+        return Exported(twin).eval().requires_grad_(False)
+    sure = of_model(twin, uncertainty).to(getattr(torch, dtype))
+    return ExportedSure(sure).eval().requires_grad_(False)
 
 
 def unreferenced(references: Sequence[ase.Atoms], atomic_numbers: Sequence[int]) -> list[int]:

@@ -20,6 +20,15 @@ class Uncertainty(NamedTuple):
     grade: Tensor  # (N,) how far from the training data, 1 and above is beyond
 
 
+class Deviations(NamedTuple):
+    """How the energies of S structures and their N atoms deviate by the parameters."""
+
+    parameter: Tensor  # (N,) eV, of each atom by itself
+    total: Tensor  # (S,) eV, of the sums, whose atoms share their parameters
+    grade: Tensor  # (N,) as in `Uncertainty`
+    members: Tensor  # (M, N) eV, energies by the members
+
+
 class Potential(nn.Module):
     """A module that gives each atom of a Graph its energy, `forward(Graph) -> (N,)` in eV; forces follow from it.
 
@@ -69,6 +78,10 @@ class Potential(nn.Module):
         """Return how far to trust the energy of each atom; zeros where nothing is known."""
         zero = torch.zeros_like(graph.positions[:, 0])
         return Uncertainty(zero, zero, zero, zero)
+
+    def deviations(self, graph: Graph) -> Deviations:
+        """Return how the energies of atoms and of whole structures deviate, by the spread of the members."""
+        return of_members(self.members(graph), graph)
 
     def charges(self, graph: Graph) -> Tensor:
         """Return the charge of each atom, (N,) in e: those given, unless the potential has its own."""
@@ -162,6 +175,15 @@ def spread(members: Tensor) -> Uncertainty:
     """Return the deviation of the members' energies (M, N), each atom's by itself."""
     zero = torch.zeros_like(members[0])
     return Uncertainty(members.std(0), zero, zero, zero)
+
+
+def of_members(members: Tensor, graph: Graph) -> Deviations:
+    """Return the deviations of the members' energies (M, N), zero where there is but one."""
+    zero = torch.zeros_like(members[0])
+    totals = segment_sum(members.t().to(torch.float64), graph.batch, graph.cell.shape[0])
+    if members.shape[0] < 2:
+        return Deviations(zero, torch.zeros_like(totals[:, 0]), zero, members)
+    return Deviations(members.std(0), totals.std(1), zero, members)
 
 
 def common_members(terms: Sequence[Potential]) -> int:

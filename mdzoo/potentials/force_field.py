@@ -98,6 +98,22 @@ class ForceField(nn.Module):
         energies, charges = self.potential.energies_and_charges(graph)
         return energies, self.slopes_of(self.owned(energies, graph), leaves), charges
 
+    def member_forces(self, graph: Graph) -> Tensor:
+        """Return the forces by each member of the potential, (M, N, 3), in one backward pass for each."""
+        leaves, graph = self.at_leaves(within(graph, self.cutoff))
+        energies = self.potential.members(graph)
+        n_atoms = graph.species.shape[0]
+        rows: list[Tensor] = []
+        for m in range(energies.shape[0]):
+            total = self.owned(energies[m], graph).sum() + 0.0 * (leaves[0].sum() + leaves[1].sum())
+            found = torch.autograd.grad([total], leaves[:2], retain_graph=True)
+            g, at_positions = found[0], found[1]
+            assert g is not None
+            assert at_positions is not None
+            there = segment_sum(g, graph.neighbors, n_atoms)
+            rows.append(segment_sum(g, graph.centers, n_atoms) - there - at_positions.to(g.dtype))
+        return torch.stack(rows).detach()
+
     def owned(self, energies: Tensor, graph: Graph) -> Tensor:
         """Return the energies of the atoms that are no ghosts; where ghosts have edges, they have energies too."""
         return energies[graph.ids >= 0] if self.reach > 1 else energies

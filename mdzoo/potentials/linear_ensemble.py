@@ -4,7 +4,8 @@ import torch
 from torch import Tensor
 
 from mdzoo.graph import Graph
-from mdzoo.potentials.base import Potential, Uncertainty
+from mdzoo.ops import segment_sum
+from mdzoo.potentials.base import Deviations, Potential, Uncertainty
 from mdzoo.potentials.descriptor_potential import DescriptorPotential
 
 
@@ -72,14 +73,24 @@ class LinearEnsemble(Potential):
 
     def uncertainty(self, graph: Graph) -> Uncertainty:
         """Return the deviations of the energy of each atom, and how they compare with those in training."""
+        said = self.deviations(graph)
+        return Uncertainty(
+            said.parameter, self.noise.expand_as(said.parameter), torch.zeros_like(said.parameter), said.grade
+        )
+
+    def deviations(self, graph: Graph) -> Deviations:
+        """Return how the energies of atoms and of whole structures deviate; what is open adds as if independent."""
         features = self.potential.descriptor_features(graph)
         phi = self.potential.regressor.phi(features, graph.species)
         parameter = torch.linalg.vector_norm(phi @ self.root, dim=1)
-        zero = torch.zeros_like(parameter)
+        sums = segment_sum(phi.to(torch.float64), graph.batch, graph.cell.shape[0])
+        total = torch.linalg.vector_norm(sums @ self.root.to(torch.float64), dim=1)
         if self.open:
             rest = self.rest(features, phi, graph.species)
             parameter = (parameter.square() + rest).sqrt()
-        return Uncertainty(parameter, self.noise.expand_as(zero), zero, parameter / self.most)
+            total = (total.square() + segment_sum(rest.to(total.dtype), graph.batch, total.shape[0])).sqrt()
+        energy = self.potential.regressor(features, graph.species)
+        return Deviations(parameter, total, parameter / self.most, energy + self.deltas @ phi.T)
 
     def rest(self, features: Tensor, phi: Tensor, species: Tensor) -> Tensor:
         """Return the variance of each atom's energy that the inducing points leave open, (N,) in eV^2."""

@@ -6,6 +6,7 @@ from torch import nn
 
 from mdzoo.potentials.descriptor_potential import DescriptorPotential
 from mdzoo.potentials.force_field import ForceField
+from mdzoo.potentials.linear_ensemble import LinearEnsemble
 from mdzoo.regressors.mapped_gp import mapped
 from mdzoo.regressors.sparse_gp import SparseGP
 
@@ -18,7 +19,10 @@ def map_kernels(force_field: ForceField) -> None:
     A sum over M points costs about 2 M F operations for an atom, a polynomial F^zeta. What stays is said, with the
     size that a polynomial would take.
     """
+    sure = [f"{path}." for path, part in force_field.named_modules() if isinstance(part, LinearEnsemble)]
     for path, part in list(force_field.named_modules()):
+        if any(path.startswith(prefix) for prefix in sure):
+            continue  # its deviations need the inducing points
         if isinstance(part, DescriptorPotential) and isinstance(part.regressor, SparseGP):
             zetas = [getattr(kernel, "zeta", 0) for kernel in part.regressor.kernels]
             size, points = part.regressor.n_features + 1, max(part.regressor.counts)

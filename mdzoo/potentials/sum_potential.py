@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from mdzoo.graph import Graph, within
-from mdzoo.potentials.base import Potential, Uncertainty, common_members
+from mdzoo.potentials.base import Deviations, Potential, Uncertainty, common_members, of_members
 
 
 class SumPotential(Potential):
@@ -90,3 +90,16 @@ class SumPotential(Potential):
             model, grade = model + found.model.square(), torch.maximum(grade, found.grade.to(grade.dtype))
         together = self.members(graph).std(0) if self.n_joint > 1 else parameter.sqrt()
         return Uncertainty(together, noise.sqrt(), model.sqrt(), grade)
+
+    def deviations(self, graph: Graph) -> Deviations:
+        """Return those of the terms, added as independent unless two terms or more have members."""
+        if self.n_joint > 1:
+            return of_members(self.members(graph), graph)
+        zero, none = torch.zeros_like(graph.positions[:, 0]), torch.zeros_like(graph.cell[:, 0, 0])
+        parameter, total, grade, members = zero, none, zero, zero.unsqueeze(0)
+        for term in self.terms:
+            near = within(graph, term.cutoff) if term.cutoff < self.cutoff else graph
+            found = term.deviations(near)
+            parameter, total = parameter + found.parameter.square(), total + found.total.square()
+            grade, members = torch.maximum(grade, found.grade.to(grade.dtype)), members + found.members
+        return Deviations(parameter.sqrt(), total.sqrt(), grade, members)
