@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 METHODS: dict[str, tuple[str, str]] = {  # name, module of this room, class
+    "ensemble": ("ensemble", "Ensemble"),
     "gp": ("laplace", "Laplace"),
     "laplace": ("laplace", "Laplace"),
     "nuts": ("nuts", "Nuts"),

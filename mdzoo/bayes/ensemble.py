@@ -1,0 +1,108 @@
+r"""Members that were fitted apart: from other random starts, or to other parts of the data.
+
+Networks differ by their start (Lakshminarayanan, Pritzel, Blundell, arXiv:1612.01474). A model that is linear in its
+parameters has one optimum; its members are fits to blocks of structures drawn with replacement (Efron, DOI
+10.1214/aos/1176344552), or without one block each, by solves of the factors of the blocks: structures of a block are
+alike, and to draw them one by one would say that there are more of them than there are.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mdzoo.bayes.infer import Problem
+from mdzoo.bayes.laplace import check_calibration, folds_of, with_root
+from mdzoo.bayes.last_layer import linear_view
+from mdzoo.bayes.left_out import LeftOut
+from mdzoo.bayes.members import with_members
+from mdzoo.fit import fit
+from mdzoo.fit.factors import triangle
+from mdzoo.fit.spectrum import posterior, spectrum
+from mdzoo.potentials import DescriptorPotential, ForceField, build
+from mdzoo.regressors import MLP
+
+KINDS = ("seeds", "bootstrap", "subsets")
+
+
+class Ensemble:
+    """Members fitted apart.
+
+    Arguments:
+        members: M; of `subsets` there are as many as folds.
+        kind: `seeds` for networks; `bootstrap` or `subsets` of blocks for what is linear in its parameters.
+        calibration: of the latter, see `mdzoo.bayes.laplace`.
+        folds: number of blocks.
+    """
+
+    def __init__(
+        self, members: int = 8, kind: str = "seeds", calibration: str = "cross_validation", folds: int = 20
+    ) -> None:
+        if kind not in KINDS:
+            raise ValueError(f"`kind` must be one of {list(KINDS)}, got {kind!r}; seeds are for networks")
+        if int(members) < 2:
+            raise ValueError(f"`members` must be 2 or more, got {members}; 8 give a spread to go by")
+        check_calibration(calibration)
+        self.members, self.kind, self.calibration, self.folds = int(members), kind, calibration, int(folds)
+
+    def __call__(self, problem: Problem) -> ForceField:
+        """Return the force field with its members."""
+        network = any(
+            isinstance(m, DescriptorPotential) and isinstance(m.regressor, MLP) for m in problem.force_field.modules()
+        )
+        if network != (self.kind == "seeds"):
+            right = "seeds for a network" if network else "bootstrap or subsets for what is linear in its parameters"
+            raise ValueError(f"`kind` must be {right}, got {self.kind}; set bayes.kind")
+        return self.refitted(problem) if network else self.resampled(problem)
+
+    def resampled(self, problem: Problem) -> ForceField:
+        """Return members from blocks of the data, by solves."""
+        view, folds = linear_view(problem.force_field), folds_of(problem.data, self.folds)
+        left = LeftOut(view, problem.data.train_set, folds)
+        names = sorted(set(left.folds.tolist()))
+        generator = torch.Generator().manual_seed(problem.seed)
+        if self.kind == "bootstrap":
+            chosen = torch.randint(len(names), (self.members, len(names)), generator=generator)
+            counts = torch.nn.functional.one_hot(chosen, len(names)).sum(1)
+        else:
+            counts = torch.ones(len(names), len(names), dtype=torch.int64) - torch.eye(len(names), dtype=torch.int64)
+        thetas = torch.stack([refit(left, dict(zip(names, row, strict=True))) for row in counts.tolist()])
+        deltas = thetas - left.posterior.mean
+        # without one block each: the jackknife, whose spread counts (G - 1) times
+        weight = 1.0 / (len(deltas) - 1) if self.kind == "bootstrap" else (len(names) - 1) / len(names)
+        draws = deltas * (weight * (len(deltas) - 1)) ** 0.5
+        return with_root(problem, deltas.T * weight**0.5, draws, left, self.calibration)
+
+    def refitted(self, problem: Problem) -> ForceField:
+        """Return members from other random starts, each a fit of its own."""
+        table = vars(problem.force_field).get("table")
+        if table is None or problem.fit is None or problem.run_dir is None:
+            raise ValueError(
+                "`fit` must be given for an ensemble of seeds, with a model that was loaded and a run directory, got "
+                "none; say mdzoo train ... bayes=ensemble, or mdzoo infer model=RUN bayes=ensemble"
+            )
+        draws: dict[str, list[Tensor]] = {}
+        for m in range(self.members):
+            torch.manual_seed(problem.seed + m)
+            one = ForceField(build(table), problem.force_field.atomic_numbers)
+            settings = {**problem.fit, "seed": problem.seed + m}
+            fit(one, problem.data, Path(problem.run_dir) / f"member_{m}", settings, progress=False)
+            if m == 0:
+                problem.force_field.load_state_dict(one.state_dict())  # scales and statistics are of the data
+            for name, parameter in one.named_parameters():
+                draws.setdefault(name, []).append(parameter.detach().to(torch.float64))
+        stacked = {name: torch.stack(values) for name, values in draws.items()}
+        differ = {name: values for name, values in stacked.items() if bool((values != values[0]).any())}
+        return with_members(problem.force_field, differ)
+
+
+def refit(left: LeftOut, counts: dict[Any, int]) -> Tensor:
+    """Return the parameters of a fit in which each fold counts so often, (P,)."""
+    n, pieces, rows = left.factors.n_columns, [], 0
+    for (part, target, _), factor in sorted(left.factors.table.items()):
+        times = counts[left.parts[part][0]]
+        if times > 0 and left.weights.get(target, 0.0) > 0.0:
+            pieces.append(times**0.5 * left.weights[target] * factor.root())
+            rows += times * factor.count
+    return posterior(spectrum(triangle(pieces, n), rows, left.shape), left.ridge).mean
