@@ -122,7 +122,7 @@ def numbers(said: Predicted) -> dict[str, float]:
         "miscalibration_area": miscalibration_area(said),
         "ence": ence(said),
         "crps": crps(said),
-        "crps_over_rmse": crps(said) / rmse,
+        "crps_over_rmse": crps(said) / max(rmse, 1e-300),
         "nll": nll(said),
         "spearman": spearman(said),
         "auc_worst": detection(said.sigma, worst(said.error)),
