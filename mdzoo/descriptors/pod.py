@@ -69,7 +69,7 @@ class POD(PartwiseDescriptor):
                 f"`bessel_degree` must be at least 1 and with `inverse_degree` give {max(ks)} functions (three for "
                 f"each degree and one for each inverse power), got {bessel_degree} and {inverse_degree}; raise them"
             )
-        self.smoothness = 3
+        self.smoothness, self.K, self.P = 3, ks, ps
         self.k_two, self.k_many = ks[0], ks[1]
         self.radial = ProperOrthogonal(max(ks[0], ks[1]), rin, self.cutoff, bessel_degree, inverse_degree)
         self.unit = math.sqrt(4.0 * math.pi)  # 1 / Y_00

@@ -9,11 +9,11 @@ from mdzoo.cli import main
 from mdzoo.data.parameter_files import with_file
 from mdzoo.export import native
 from mdzoo.export.native.lammps import INPUT, write_lammps
-from mdzoo.potentials import DescriptorPotential, ForceField, SumPotential, build, checkpoint
+from mdzoo.potentials import ForceField, SumPotential, build, checkpoint
 from tests.reference.engine import ask_lammps
 from tests.reference.many_body import FCC, potential_file, strained
 from tests.structures import brute_force_graph
-from tests.zoo import LINEAR, SMALL, learnt
+from tests.zoo import LINEAR, SMALL, ZOO, learnt
 
 FROM_FILES = {  # term: file, elements, lattice constant, places
     "StillingerWeber": ("GaN.sw", [31, 7], 4.5, None),
@@ -106,14 +106,39 @@ def test_bonds_that_end_at_the_cutoff_are_written_so(rng, tmp_path, monkeypatch)
         check(model(brute_force_graph(structure, 2.9)), by_lammps(tmp_path, model, structure))
 
 
+LEARNT = [
+    ({"name": "SO4", "cutoff": 4.5, "twojmax": 4, "radii": [0.5, 0.4], "weights": [1, 0.8]}, {"name": "Quadratic"}),
+    (
+        {"name": "SO4", "cutoff": 4.5, "twojmax": 3, "rmin0": 0.2, "chem": True, "bnorm": True, "bzero": False}
+        | {"wselfall": True, "sinner": [1.5, 1.2], "dinner": [0.5, 0.4]},
+        LINEAR,
+    ),
+    ({"name": "SO4", "cutoff": 4.5, "twojmax": 2, "chem": True}, {"name": "Quadratic"}),
+    ({"name": "POD", "cutoff": 4.5, "K": [4, 3, 2, 2], "P": [3, 2, 1], "rin": 0.8}, LINEAR),
+]
+
+
+@pytest.mark.parametrize(("descriptor", "regressor"), LEARNT)
+def test_snap_and_pod_run_natively(rng, tmp_path, monkeypatch, descriptor, regressor):
+    monkeypatch.chdir(tmp_path)
+    potential = build(learnt({**descriptor, "n_species": 2}, regressor))
+    with torch.no_grad():
+        for p in potential.regressor.parameters():
+            p.copy_(torch.as_tensor(rng.normal(size=p.shape)) / 10.0)
+    model = ForceField(potential, [49, 15]).eval()
+    structure = strained(rng, 2, 4.8)
+    # 1e-7: the modes of POD are eigenvectors of covariances that span ten orders of magnitude
+    tolerance = 1e-7 if descriptor["name"] == "POD" else 1e-8
+    check(model(brute_force_graph(structure, model.cutoff)), by_lammps(tmp_path, model, structure), tolerance)
+
+
 def test_what_lammps_does_not_have_is_refused(tmp_path):
     ml = build(learnt(SMALL, LINEAR))
-    assert isinstance(ml, DescriptorPotential)
-    message = (
-        r"`potential` must consist of terms that LAMMPS has itself, \[.*'EAM', .*, got DescriptorPotential; export"
-    )
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=r"`potential` must be one of SO4 \+ Linear, .*, got SO3 \+ Linear; export it"):
         write_lammps(tmp_path, ForceField(SumPotential([ml]), [14]))
+    message = r"`potential` must consist of terms that LAMMPS has itself, \[.*'EAM', .*, got QEq; export"
+    with pytest.raises(ValueError, match=message):
+        write_lammps(tmp_path, ForceField(build(ZOO["QEq, two species"].table), [14, 8]))
     with pytest.raises(ValueError, match=r"`potential` must have a term that acts between atoms, got reference energ"):
         write_lammps(tmp_path, ForceField(build({"name": "AtomicEnergies", "energies": [1.0]}), [14]))
     assert not list(tmp_path.iterdir())

@@ -1,4 +1,4 @@
-"""Writes empirical potentials as LAMMPS's own parameter files and input lines: no plugin is needed to run them.
+"""Writes potentials that LAMMPS has as LAMMPS's own parameter files and input lines: no plugin is needed to run them.
 
 Beside a term that LAMMPS does not have they stay native, under `pair_style hybrid/overlay` with `pair_style mdzoo`.
 """
@@ -14,6 +14,7 @@ import mdzoo
 from mdzoo.export.native.charges import COULOMB_WRITERS
 from mdzoo.export.native.dispersion import write_d3
 from mdzoo.export.native.embedded import write_eam, write_finnis_sinclair
+from mdzoo.export.native.learnt import write_learnt
 from mdzoo.export.native.pairs import PAIR_WRITERS, write_table
 from mdzoo.export.native.style import Style
 from mdzoo.export.native.triplets import write_edip, write_stillinger_weber, write_tersoff, write_tersoff_mod
@@ -22,6 +23,7 @@ from mdzoo.potentials import (
     EAM,
     EDIP,
     AtomicEnergies,
+    DescriptorPotential,
     FinnisSinclair,
     ForceField,
     PairPotential,
@@ -34,6 +36,7 @@ from mdzoo.potentials import (
 
 WRITERS: dict[type, Callable[[Any, list[int]], Style]] = {
     D3: write_d3,
+    DescriptorPotential: write_learnt,
     EAM: write_eam,
     EDIP: write_edip,
     FinnisSinclair: write_finnis_sinclair,
