@@ -41,10 +41,12 @@ def coefficients(regressor: Any) -> list[list[float]]:
 
 def write_snap(descriptor: SO4, rows: list[list[float]], symbols: list[str]) -> Style:
     """Return `pair_style snap`; with `rcutfac` 1 the radius of an element is half its own cutoff."""
-    n, twice = descriptor.n_species, descriptor.reach.diagonal().tolist()
+    reach: Tensor = descriptor.reach
+    weights: Tensor = descriptor.weights
+    n, twice = descriptor.n_species, reach.diagonal().tolist()
     rows = [alike(descriptor, row) for row in rows]
     lines = [f"{n} {len(rows[0])}"]
-    for symbol, reach, weight, row in zip(symbols, twice, descriptor.weights.tolist(), rows, strict=True):
+    for symbol, reach, weight, row in zip(symbols, twice, weights.tolist(), rows, strict=True):
         lines += [f"{symbol} {reach / 2.0!r} {weight!r}", *map(repr, row)]
     chem = descriptor.n_densities > 1
     flags = {
