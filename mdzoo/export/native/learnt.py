@@ -41,12 +41,11 @@ def coefficients(regressor: Any) -> list[list[float]]:
 
 def write_snap(descriptor: SO4, rows: list[list[float]], symbols: list[str]) -> Style:
     """Return `pair_style snap`; with `rcutfac` 1 the radius of an element is half its own cutoff."""
-    reach: Tensor = descriptor.reach
-    weights: Tensor = descriptor.weights
-    n, twice = descriptor.n_species, reach.diagonal().tolist()
+    tables: Any = descriptor
+    n, twice, weights = descriptor.n_species, tables.reach.diagonal().tolist(), tables.weights.tolist()
     rows = [alike(descriptor, row) for row in rows]
     lines = [f"{n} {len(rows[0])}"]
-    for symbol, reach, weight, row in zip(symbols, twice, weights.tolist(), rows, strict=True):
+    for symbol, reach, weight, row in zip(symbols, twice, weights, rows, strict=True):
         lines += [f"{symbol} {reach / 2.0!r} {weight!r}", *map(repr, row)]
     chem = descriptor.n_densities > 1
     flags = {
