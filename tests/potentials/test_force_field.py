@@ -2,7 +2,9 @@
 
 import pytest
 import torch
+from ase import Atoms
 
+from mdzoo.data import graph_from_atoms
 from mdzoo.graph import Graph, block, collate, within
 from mdzoo.potentials import AtomicEnergies, ForceField, LennardJones, SumPotential
 from mdzoo.potentials.force_field import at_neighbors, stress
@@ -202,3 +204,19 @@ def test_sums_over_edges_are_those_of_any_pieces():
         torch.testing.assert_close(at_neighbors(graph, g, piece), expected, rtol=0.0, atol=1e-10)
     none = graph._replace(vectors=graph.vectors[:0], neighbors=graph.neighbors[:0])
     assert at_neighbors(none, g[:0]).shape == expected.shape
+
+
+LEARNT = ("DescriptorPotential", "Ensemble", "LinearEnsemble", "MolecularMechanics")
+
+
+@pytest.mark.parametrize("name", [n for n, entry in ZOO.items() if entry.table["name"] not in LEARNT])
+def test_atoms_that_all_but_overlap_have_finite_energies_and_forces(name):
+    """As in LAMMPS; atoms at one place have no graph, see tests/data/test_graphs.py."""
+    numbers = [14, 42][: ZOO[name].n_species]
+    places = [[0.0, 0.0, 0.0], [1e-3, 0.0, 0.0], [2.1, 0.1, 0.0], [0.3, 2.2, 0.2]]
+    atoms = Atoms([numbers[0], numbers[0], numbers[-1], numbers[0]], places)
+    model = field(name)
+    found = model(graph_from_atoms(atoms, numbers, max(model.cutoff, 1.0)))
+    assert bool(found.energy.isfinite().all())
+    assert bool(found.forces.isfinite().all())
+    assert float(found.forces.detach().sum(0).abs().max()) <= 1e-9 * max(1.0, float(found.forces.detach().abs().max()))
