@@ -310,7 +310,7 @@ def draw(reports: dict[str, dict[str, Any]], path: Path) -> None:
                     axes[2].plot(SCAN, found[f"{name}, joint"], color=color, linestyle=":", linewidth=1)
             axes[2].plot(SCAN, found["ZBL alone"], color="#333333", linestyle="--", linewidth=1, label="ZBL alone")
             percent: Any = {"xlabel": "% of the training file", "xscale": "log", "xticks": [10, 20, 50, 100]}
-            axes[0].set(title=f"{element}: energy", ylabel="meV/atom", yscale="log", **percent)
+            axes[0].set(title=f"{element}: energy", ylabel="meV/atom", **percent)
             axes[1].set(title="forces (dotted: joint)", ylabel="eV/Å", **percent)
             for place in axes[:2]:
                 place.set_xticks([10, 20, 50, 100], ["10", "20", "50", "100"])
