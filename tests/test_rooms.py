@@ -41,6 +41,7 @@ HOMES = {  # in which rooms a third party may be imported
     "matplotlib": {"evaluate"},
     "phonopy": {"evaluate"},
     "wandb": {"fit"},
+    "torch_scatter": {"ops"},
 }
 SCRIPTED = BASE | {"basis", "descriptors", "regressors", "potentials"}
 

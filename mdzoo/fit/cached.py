@@ -127,7 +127,8 @@ class KeptForceField:
 def predicted(graph: Graph, energies: Tensor, gradient: Tensor) -> Prediction:
     """Gather what dE/dr_ij means for atoms and structures, without the virial of each atom."""
     n_atoms, n_structures = graph.species.shape[0], graph.cell.shape[0]
-    forces = segment_sum(gradient, graph.centers, n_atoms) - segment_sum(gradient, graph.neighbors, n_atoms)
+    there = segment_sum(gradient, graph.neighbors, n_atoms)
+    forces = segment_sum(gradient, graph.centers, n_atoms, ascending=True) - there
     products = graph.vectors.to(gradient.dtype).unsqueeze(2) * gradient.unsqueeze(1)
     virial = -segment_sum(products, graph.batch[graph.centers], n_structures)
     energy = segment_sum(energies, graph.batch, n_structures)

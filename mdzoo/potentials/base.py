@@ -137,7 +137,7 @@ class PairPotential(Potential):
         species_i, species_j = graph.species[graph.centers], graph.species[graph.neighbors]
         phi = self.ended(self.pair_energy(r, species_i, species_j), r, species_i, species_j)
         phi = torch.where(r < self.cutoff, phi, torch.zeros_like(phi))
-        return segment_sum(0.5 * phi, graph.centers, graph.species.shape[0])
+        return segment_sum(0.5 * phi, graph.centers, graph.species.shape[0], ascending=True)
 
     def ended(self, phi: Tensor, r: Tensor, species_i: Tensor, species_j: Tensor) -> Tensor:
         """Return what the truncation makes of phi at the distances r, (E,) in eV."""

@@ -157,7 +157,7 @@ def prediction(graph: Graph, energies: Tensor, slopes: list[Tensor], charges: Te
     g = slopes[0]
     n_atoms, n_structures = graph.species.shape[0], graph.cell.shape[0]
     there = at_neighbors(graph, g)
-    forces = segment_sum(g, graph.centers, n_atoms) - there[:, :3]
+    forces = segment_sum(g, graph.centers, n_atoms, ascending=True) - there[:, :3]
     atom_virial = there[:, 3:].reshape(-1, 3, 3)
     if len(slopes) > 1:
         forces = forces - slopes[1].to(g.dtype)
