@@ -84,11 +84,13 @@ class PowerSpectrum(nn.Module):
         """Return b, (n, C', lm), of a (n, C, lm)."""
         return a if self.summed == 1 else a.view(a.shape[0], self.summed, -1, self.lm).sum(1)
 
-    def mirrored(self) -> Tensor:
-        """Return where the features stand among the products with c and c' changed, (F,)."""
+    @torch.jit.unused
+    def rows(self) -> list[tuple[int, int, int]]:
+        """Return (l, c, c') of each feature."""
         second = self.n_channels // self.summed
-        order, c, d = self.kept // (self.n_channels * second), self.kept // second % self.n_channels, self.kept % second
-        return (order * second + d) * self.n_channels + c
+        return [
+            (k // (self.n_channels * second), k // second % self.n_channels, k % second) for k in self.kept.tolist()
+        ]
 
     def products(self, density: Tensor) -> Tensor:
         """Return `sum_m a_clm b_c'lm` for all l, c and c', (n, (L + 1) * C * C')."""

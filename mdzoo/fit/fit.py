@@ -4,7 +4,7 @@ import logging
 import shutil
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -31,7 +31,13 @@ from mdzoo.fit.loss import targets
 from mdzoo.fit.principal import project_features
 from mdzoo.fit.prior import shape_of
 from mdzoo.fit.projection import optimise_empirical
-from mdzoo.fit.settings import LeastSquaresSettings, LevenbergMarquardtSettings, SgdSettings, settings_from
+from mdzoo.fit.settings import (
+    LbfgsSettings,
+    LeastSquaresSettings,
+    LevenbergMarquardtSettings,
+    SgdSettings,
+    settings_from,
+)
 from mdzoo.fit.solve import LinearPosterior
 from mdzoo.fit.start import freeze, linear_twin, n_trained, scale_features, standardise, start_from
 from mdzoo.fit.trainer import Loaders, Run, callbacks_of, limits, trainer_of
@@ -95,12 +101,7 @@ def fit(
         log.info("fit: %s, %d parameters that train, data %s", chosen, n_trained(force_field), datamodule.content_hash)
         found = loggers(run_dir, wandb, config={**(config or {}), "data_hash": datamodule.content_hash})
         run = Run(run_dir, found, progress)
-        if isinstance(chosen, LeastSquaresSettings):
-            result = by_least_squares(force_field, datamodule, run, chosen)
-        elif isinstance(chosen, LevenbergMarquardtSettings):
-            result = by_levenberg_marquardt(force_field, datamodule, run, chosen)
-        else:
-            result = by_sgd(force_field, datamodule, run, chosen)
+        result = WAYS[type(chosen)](force_field, datamodule, run, chosen)
         seconds = time.monotonic() - begin
         log.info("fit took %.1f s: %s", seconds, {key: round(value, 6) for key, value in result.metrics.items()})
     force_field.eval()
@@ -228,3 +229,12 @@ def start_linear(force_field: ForceField, data: Any, run: Run, weights: dict[str
     found: Any = linear_part(twin).regressor
     network: Any = part.regressor
     network.set_linear(found.weights.detach(), found.bias.detach())
+
+
+WAYS: dict[type, Callable[..., FitResult]] = {
+    LeastSquaresSettings: by_least_squares,
+    SgdSettings: by_sgd,
+    LbfgsSettings: by_sgd,
+    LevenbergMarquardtSettings: by_levenberg_marquardt,
+}
+"""How each kind of settings is fitted."""

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mdzoo.potentials.parameters import Bounds, Choices, Numbers, Ties, Trainable, Values
+from mdzoo.potentials.parameters import Bounds, Choices, Numbers, Ties, Trainable, Values, check_positive
 
 PairNumbers = Numbers | Sequence[Sequence[float | None]]
 MIXINGS = ("arithmetic", "geometric", "sixthpower", "none")
@@ -116,9 +116,3 @@ def mix(rule: str, epsilon: Tensor, sigma: Tensor) -> tuple[Tensor | None, Tenso
         return energies, product.sqrt()
     sixth = 0.5 * (sigma.pow(6).unsqueeze(1) + sigma.pow(6))
     return energies * product.pow(3) / sixth, sixth.pow(1.0 / 6.0)
-
-
-def check_positive(name: str, values: Tensor) -> None:
-    """Raise a ValueError unless every value is positive and finite."""
-    if not (torch.isfinite(values) & (values > 0.0)).all():
-        raise ValueError(f"`{name}` must be positive and finite, got {values.tolist()}; leave out what does not act")

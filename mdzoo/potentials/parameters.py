@@ -234,3 +234,9 @@ def marked(name: str, trainable: Trainable, labels: Sequence[str]) -> list[bool]
             f"`trainable` must name entries of `{name}` out of {list(labels)}, got {trainable}; name these"
         )
     return [label in trainable for label in labels]
+
+
+def check_positive(name: str, values: Tensor) -> None:
+    """Raise a ValueError unless every value is positive and finite."""
+    if not (torch.isfinite(values) & (values > 0.0)).all():
+        raise ValueError(f"`{name}` must be positive and finite, got {values.tolist()}; leave out what does not act")

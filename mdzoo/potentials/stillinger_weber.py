@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
-from mdzoo.potentials.parameters import Bounds, Choices, Numbers, Ties, Trainable, Values
-from mdzoo.potentials.tables import Table, check_positive, held, pick, symmetric_index
+from mdzoo.potentials.parameters import Bounds, Choices, Numbers, Ties, Trainable, Values, check_positive
+from mdzoo.potentials.tables import Table, held, pick, symmetric_index
 from mdzoo.potentials.triplet_potential import TripletPotential, decay, room
 
 NAMES = ["epsilon", "sigma", "a", "gamma", "A", "B", "p", "q", "lambda3", "cos0"]

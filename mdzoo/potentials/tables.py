@@ -67,12 +67,6 @@ def symmetric_index(n_species: int, order: int) -> Tensor:
     return (blocks.unsqueeze(1) * len(rows) + pairs.flatten()).flatten()
 
 
-def check_positive(name: str, values: Tensor) -> None:
-    """Raise a ValueError unless every value is positive: zero, which elsewhere means no action, has no meaning here."""
-    if not (values > 0.0).all():
-        raise ValueError(f"`{name}` must be positive, got {values.tolist()}; zero has no meaning here")
-
-
 def held(
     choices: Choices,
     name: str,

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from mdzoo.potentials.bond_order import BondOrder
-from mdzoo.potentials.parameters import Bounds, Choices, Ties, Trainable
-from mdzoo.potentials.tables import Table, check_positive, held, pick
+from mdzoo.potentials.parameters import Bounds, Choices, Ties, Trainable, check_positive
+from mdzoo.potentials.tables import Table, held, pick
 
 NAMES = ["A", "lambda1", "B", "lambda2", "n", "beta", "lambda3", "gamma", "c", "d", "cos0", "R", "D"]
 

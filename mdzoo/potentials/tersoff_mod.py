@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from mdzoo.potentials.bond_order import BondOrder
-from mdzoo.potentials.parameters import Bounds, Choices, Ties, Trainable
-from mdzoo.potentials.tables import Table, check_positive, held, pick
+from mdzoo.potentials.parameters import Bounds, Choices, Ties, Trainable, check_positive
+from mdzoo.potentials.tables import Table, held, pick
 
 PAIRS = ["A", "lambda1", "B", "lambda2", "eta", "delta", "beta"]
 NAMES = [*PAIRS, "lambda3", "c1", "c2", "c3", "c4", "c5", "cos0", "R", "D"]
