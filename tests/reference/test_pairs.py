@@ -224,7 +224,7 @@ EXP6 = {"name": "Buckingham", "A": 1, "rho": 1, "C": 1}
             r"`r0` must be given for the pair of species 0-1, got \[2, 3\]; give every pair, for there is no rule",
         ),
         (EXP6 | {"A": [[1, None], [None, 1]]}, r"`A` must be given for the pair of species 0-1, got \[\[1, None\]"),
-        (EXP6 | {"rho": 0}, r"`rho` must be positive and finite, got .*: leave out what does not act"),
+        (EXP6 | {"rho": 0}, r"`rho` must be positive and finite, got .*; leave out what does not act"),
         (EXP6 | {"A": -1}, r"`A` must be finite and positive, got .*; correct it or give `bounds`"),
         (
             LJ | {"epsilon": [1, 2], "mixing": "none"},

@@ -77,7 +77,7 @@ def test_bonds_stay_within_the_cutoff_while_their_range_trains():
     [
         ({"sigma": [[1, 2], [3, 1]], "n_species": 2}, r"`sigma` must not change where the last two .* give one value"),
         ({"lambda3": [1, 2]}, r"`lambda3` must be one number or a table 1 x 1 x 1, got shape \[2\]; give one value"),
-        ({"epsilon": 0.0}, r"`epsilon` must be positive and finite, got \[0.0\]; zero has no"),
+        ({"epsilon": 0.0}, r"`epsilon` must be positive and finite, got \[0.0\]; leave out"),
         ({"a": -1.0}, r"`a` must be finite and positive, got \[-1.0\]; correct it"),
         ({"cutoff": 0}, r"`cutoff` must be positive \(Angstrom\), got 0; leave it out"),
         ({"trainable": ["lambda"]}, r"`trainable` must be .* got \['lambda'\]; name these"),

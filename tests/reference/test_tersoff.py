@@ -87,7 +87,7 @@ def test_bonds_stay_within_the_cutoff_while_their_range_trains():
     ("arguments", "message"),
     [
         ({"m": 2}, r"`m` must be 1 or 3, got \[2.0\]; no other power is in use"),
-        ({"n": 0.0}, r"`n` must be positive and finite, got \[0.0\]; zero has no"),
+        ({"n": 0.0}, r"`n` must be positive and finite, got \[0.0\]; leave out"),
         ({"A": [[1, 2], [3, 1]], "n_species": 2}, r"`A` must not change where the last two species change places"),
         ({"B": [1.0, 2.0], "n_species": 2}, r"`B` must be one number or a table 2 x 2, got shape \[2\]; give one"),
         ({"lambda3": -1.0}, r"`lambda3` must be finite and positive, got \[-1.0\]"),
