@@ -117,10 +117,11 @@ def fill(
     size = max(1, NUMBERS // slopes[:1].numel())
     for first in range(0, n, size):
         part = slice(first, min(first + size, n))
-        tables = [rows[part] for rows in (*radial, a)]
-        one = other = factors(*tables, y[part], units[part])
+        s, t, b = radial[0][part], radial[1][part], a[part]
+        one = other = factors(s, t, b, y[part], units[part])
         if spectrum.summed > 1:
-            other = factors(*[summed(rows, spectrum.summed) for rows in tables], y[part], units[part])
+            s, t, b = (summed(rows, spectrum.summed) for rows in (s, t, b))
+            other = factors(s, t, b, y[part], units[part])
         out = slopes[part, :, :, :width]
         join(out, one, other, grids(spectrum), 1.0 / sizes[part])
         if spectrum.normalise:
