@@ -58,6 +58,30 @@ def model(element: str, regressor: str, data_root: str) -> tuple[Any, Any]:
     return force_field, data
 
 
+class Known:
+    """Left-out errors, found once for all methods.
+
+    Arguments:
+        left: rows and fits.
+    """
+
+    def __init__(self, left: LeftOut) -> None:
+        self.left, self.folds, self.groups = left, left.folds, left.groups
+        self.found: dict[tuple[str, str], dict[str, Residuals]] = {}
+
+    def errors(self, kind: str, group: str = "") -> dict[str, Residuals]:
+        """Return errors without folds, groups, or one group; the first two without a group that is left out of all."""
+        if (kind, group) not in self.found:
+            exclude = [group] if group else []
+            ways = {
+                "folds": lambda: self.left.by_folds(exclude),
+                "groups": lambda: self.left.by_groups(exclude),
+                "one": lambda: self.left.predicted([self.groups == group]),
+            }
+            self.found[(kind, group)] = ways[kind]()
+        return self.found[(kind, group)]
+
+
 def crossed(near: dict, far: dict, left: Any, known_of: Callable[..., dict]) -> dict[str, tuple[Predicted, Any]]:
     """Return calibrated errors of each target, fold by fold, each by what the other folds teach; and the structures."""
     out: dict[str, tuple[Predicted, Any]] = {}
@@ -100,14 +124,14 @@ def scaled(residuals: Residuals, like: Residuals) -> Residuals:
 
 def judged(left: Any, name: str) -> dict[str, Any]:
     """Return the numbers of one method: by left-out folds, and by left-out groups."""
-    near, far = left.by_folds(), left.by_groups()
+    near, far = left.errors("folds"), left.errors("groups")
     if name == "local":
         near, far = ({**r, "forces": scaled(r["forces"], near["forces"])} for r in (near, far))
     known_of = {"constant": constant, "parameters": raw}.get(name, found)
     out: dict[str, Any] = {}
     for target, (said, structure) in crossed(near, far, left, known_of).items():
         said = Predicted(said.error, said.sigma) if known_of is not found else said
-        out[target] = {**numbers_of(said), "perfect": perfect(said, 60)}
+        out[target] = {**numbers_of(said), "perfect": perfect(some(said), 24)}
         groups = left.groups[structure]
         out[target]["groups"] = {
             g: float(coverage(Predicted(said.error[groups == g], said.sigma[groups == g], said.quantile), [0.9])[0])
@@ -117,10 +141,15 @@ def judged(left: Any, name: str) -> dict[str, Any]:
     return out
 
 
+def some(said: Predicted, most: int = 10000) -> Predicted:
+    """Return at most so many errors: bands of more labels are narrower still."""
+    step = 1 + len(said.error) // most
+    return Predicted(said.error[::step], said.sigma[::step], said.quantile)
+
+
 def strange(left: Any, group: str, known_of: Callable[..., dict], name: str) -> dict[str, float]:
     """Return coverages on a group that neither the fit nor the calibration saw, and how well its deviation tells it."""
-    near, far = left.by_folds([group]), left.by_groups([group])
-    new = left.predicted([left.groups == group])
+    near, far, new = (left.errors(kind, group) for kind in ("folds", "groups", "one"))
     if name == "local":
         new, near, far = ({**r, "forces": scaled(r["forces"], near["forces"])} for r in (new, near, far))
     out = {}
@@ -156,8 +185,9 @@ def element_of(element: str, regressor: str, data_root: str) -> dict[str, Any]:
     view, folds = linear_view(force_field), data.folds(10)
     left = LeftOut(view, data.train_set, folds)
     pops = PopsLeftOut.of(left)
-    out = {name: judged(left, name) for name in ("constant", "parameters", "local", "laplace")}
-    out["pops"] = {**judged(pops, "pops"), "envelope": envelope(pops)}
+    known = Known(left)
+    out = {name: judged(known, name) for name in ("constant", "parameters", "local", "laplace")}
+    out["pops"] = {**judged(Known(pops), "pops"), "envelope": envelope(pops)}
     return {**out, "seconds": time.process_time() - begin, "n_parameters": left.factors.n_columns - 1}
 
 
