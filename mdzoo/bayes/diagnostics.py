@@ -22,7 +22,7 @@ class Draws(NamedTuple):
 
     parameters: dict[str, Tensor]  # by the names of the force field, (chains, draws, ...)
     others: dict[str, Tensor]  # noise scales and those of priors, (chains, draws, ...)
-    energy: Tensor  # (chains, draws) of the Hamiltonian
+    energy: Tensor  # (chains, draws) of the Hamiltonian; NaN where there is none, and no E-BFMI
     divergent: Tensor  # (chains, draws) bool
     stopped: str  # why sampling ended early; empty if it did not
 
@@ -80,7 +80,7 @@ def diagnose(draws: Draws) -> Diagnosis:
             "r_hat": largest(az.rhat(data, method="rank")),
             "bulk": -largest(-az.ess(data, method="bulk")),
             "tail": -largest(-az.ess(data, method="tail")),
-            "bfmi": float(az.bfmi(data).min()),
+            "bfmi": 1.0 if bool(draws.energy.isnan().all()) else float(az.bfmi(data).min()),
         }
     found = Diagnosis(divergences=int(draws.divergent.sum()), failures=[], **worst)
     return found._replace(failures=failures(found, chains, draws.stopped))

@@ -104,7 +104,7 @@ class Likelihood:
         """Return the log density of rows of one target."""
         keep = residual.weight > 0.0
         error, weight = residual.error[keep], residual.weight[keep]
-        scale = noise[target] if self.n_scales == 1 else noise[target][group[keep]]
+        scale = noise[target] if len(noise[target]) == 1 else noise[target][group[keep]]
         f: Any = self.unit(noise)
         rows = f.log_prob(error * weight.sqrt() / scale) - scale.log() + 0.5 * weight.log()
         return self.powers[target] * rows.sum()

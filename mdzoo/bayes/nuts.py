@@ -68,7 +68,9 @@ class Nuts:
         verdict(diagnosis, "nuts")
         if problem.run_dir is not None:
             write(draws, diagnosis, problem.run_dir)
-        return marked(with_members(problem.force_field, thinned(draws.parameters, self.members)), "nuts", diagnosis)
+        return marked(
+            with_members(problem.force_field, thinned(draws.parameters, self.members)), "nuts", diagnosis.table()
+        )
 
 
 def thinned(parameters: dict[str, Tensor], members: int) -> dict[str, Tensor]:
@@ -83,10 +85,10 @@ def thinned(parameters: dict[str, Tensor], members: int) -> dict[str, Tensor]:
     return {name: x[places] for name, x in flat.items()}
 
 
-def marked(force_field: ForceField, method: str, diagnosis: Diagnosis) -> ForceField:
-    """Return the force field with the diagnosis in what is saved with it."""
+def marked(force_field: ForceField, method: str, table: dict[str, Any]) -> ForceField:
+    """Return the force field with a diagnosis in what is saved with it."""
     extra = dict(vars(force_field).get("extra", {}))
-    vars(force_field)["extra"] = {**extra, "inference": {"method": method, **diagnosis.table()}}
+    vars(force_field)["extra"] = {**extra, "inference": {"method": method, **table}}
     return force_field
 
 

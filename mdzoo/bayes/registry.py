@@ -12,6 +12,8 @@ METHODS: dict[str, tuple[str, str]] = {  # name, module of this room, class
     "laplace": ("laplace", "Laplace"),
     "nuts": ("nuts", "Nuts"),
     "pops": ("pops", "POPS"),
+    "sgmcmc": ("sgmcmc", "Sgmcmc"),
+    "svi": ("svi", "Svi"),
 }
 
 

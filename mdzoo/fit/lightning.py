@@ -1,6 +1,5 @@
 """Gradient descent on the loss: one step for training and validation, the same result on any number of ranks."""
 
-import itertools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -11,11 +10,13 @@ from torch import Tensor
 
 from mdzoo.data.labels import Batch
 from mdzoo.fit.cached import n_members
-from mdzoo.fit.loss import Target
+from mdzoo.fit.loss import Residual, Target
 from mdzoo.fit.optimizers import optimizer_and_schedule
 from mdzoo.fit.settings import SgdSettings
 from mdzoo.fit.totals import Totals
 from mdzoo.potentials import ForceField, Prediction
+
+Objective = Callable[[Mapping[str, Residual], Any], dict[str, Tensor]]
 
 
 def mean(members: list[Prediction]) -> Prediction:
@@ -48,6 +49,8 @@ class GradientFit(pl.LightningModule):
         settings: optimiser and schedule.
         monitor: the metric that says which weights are best.
         predict: gives the predictions of a batch, one for each member; by default the force field's.
+        objective: gives the loss of a batch, not yet divided, from the errors of one prediction: a part for each target
+            and any others by name; by default those of the targets.
 
     Members train side by side, each on its own loss; what is validated is their mean.
     """
@@ -59,6 +62,7 @@ class GradientFit(pl.LightningModule):
         settings: SgdSettings,
         monitor: str = "train/loss",
         predict: Callable[[Any], list[Prediction]] | None = None,
+        objective: Objective | None = None,
     ) -> None:
         super().__init__()
         self.force_field = force_field
@@ -66,6 +70,7 @@ class GradientFit(pl.LightningModule):
         self.settings = settings
         self.monitor = monitor
         self.predict = predict
+        self.objective = self.weighted if objective is None else objective
         self.totals = {stage: Totals([target.name for target in targets]) for stage in ("train", "val")}
 
     def step(self, batch: Batch, stage: str) -> Tensor:
@@ -73,13 +78,19 @@ class GradientFit(pl.LightningModule):
         with torch.enable_grad():
             members = [self.force_field(batch.graph)] if self.predict is None else self.predict(batch)
         predictions = members if stage == "train" else [mean(members)]
-        totals, parts = self.totals[stage], []
-        for target, prediction in itertools.product(self.targets, predictions):
-            residual = target.residual(prediction, batch.graph, batch.labels)
-            parts.append(target.loss(residual))
-            totals.add(target.name, residual, parts[-1])
+        totals, parts = self.totals[stage], list[Tensor]()
+        for prediction in predictions:
+            found = {t.name: t.residual(prediction, batch.graph, batch.labels) for t in self.targets}
+            losses = self.objective(found, batch)
+            for name, loss in losses.items():
+                totals.add(name, found[name], loss) if name in found else totals.add_loss(loss)
+            parts.extend(losses.values())
         totals.structures += batch.graph.cell.shape[0] * len(predictions)
         return torch.stack(parts).sum()
+
+    def weighted(self, residuals: Mapping[str, Residual], batch: Batch) -> dict[str, Tensor]:
+        """Return the loss of each target."""
+        return {target.name: target.loss(residuals[target.name]) for target in self.targets}
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Return the loss of this rank."""

@@ -27,6 +27,10 @@ class Totals:
         sums = [error.abs().sum(), error.square().sum(), error.new_tensor(error.numel()), loss.detach()]
         self.sums[self.targets.index(target)] += torch.stack(sums).cpu()
 
+    def add_loss(self, loss: Tensor) -> None:
+        """Add a part of the loss that is of no target."""
+        self.sums[0, 3] += loss.detach().cpu()
+
     def metrics(self, stage: str, ranks: int, device: torch.device) -> dict[str, float]:
         """Return `<stage>/energy_mae` and the like, and `<stage>/loss`, over all ranks."""
         every = torch.cat([self.sums.flatten(), torch.tensor([float(self.structures)], dtype=torch.float64)])
