@@ -10,7 +10,6 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-import pytorch_lightning as pl
 import torch
 
 from mdzoo.bayes.coordinates import Coordinates, natural
@@ -21,6 +20,7 @@ from mdzoo.bayes.lift import Density, Predictor
 from mdzoo.bayes.mcmc import unpacked
 from mdzoo.bayes.members import with_members
 from mdzoo.bayes.nuts import marked
+from mdzoo.bayes.peers import pyro
 from mdzoo.bayes.pose import Labels, columns_of, lifted_of, posed
 from mdzoo.fit.cached import kept_sets, n_members
 from mdzoo.fit.callbacks import averaged, read_checkpoint
@@ -81,7 +81,7 @@ class Svi:
 
     def __call__(self, problem: Problem) -> ForceField:
         """Return the force field with draws of the guide as members."""
-        pl.seed_everything(problem.seed, verbose=False)
+        pyro.set_rng_seed(problem.seed)
         if n_members(problem.force_field) > 1:
             raise ValueError("`force_field` must have one member for svi, got more; infer from regressor.members=1")
         lifted = lifted_of(problem, self.labels)
