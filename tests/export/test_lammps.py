@@ -221,7 +221,7 @@ def test_what_lammps_has_stays_native_beside_an_exported_file(lammps, tmp_path, 
         {"name": "ZBL", "atomic_numbers": NUMBERS[2], "inner": 2.0, "outer": 3.0},
         {**ewald, "constants": "lammps_metal"},
     ]
-    learnt_term = instance("SO4, two species")
+    learnt_term = instance("ACE bessel 4, two species")
     model = ForceField(SumPotential([*map(build, terms), learnt_term]), NUMBERS[2]).eval()
     shown = [atoms_of(make(2), 2) for make in (crystal, molecule)]
     rest = native.write("lammps_hybrid", tmp_path, model)
@@ -242,7 +242,7 @@ def test_a_hybrid_of_one_kind_is_refused(silicon, tmp_path):
     with pytest.raises(ValueError, match=message.format(1, 0) + "ormat=lammps_native"):
         native.write("lammps_hybrid", tmp_path, ForceField(build({"name": "Tersoff"}), [14]))
     with pytest.raises(ValueError, match=message.format(0, 1) + "ormat=torchscript"):
-        native.write("lammps_hybrid", tmp_path, ForceField(instance("SO4"), [14]))
+        native.write("lammps_hybrid", tmp_path, ForceField(instance("SO3 chebyshev full 4"), [14]))
     assert not list(tmp_path.iterdir())
 
 
