@@ -133,7 +133,8 @@ def export(
         dtype: "float64" or "float32" (reference energies stay float64).
         config: kept in the contract, anything that JSON can hold.
         uncertainty: of forces, where the model knows its own: `members`, `local` (see `SureForceField`), `none`, or
-            `auto`: local where the model is calibrated. Outputs stand behind the others: `SurePrediction`.
+            `auto`: local where the model is calibrated, else a file without them, which costs no pass for
+            each member. Outputs stand behind the others: `SurePrediction`.
 
     Raises:
         ValueError: if `dtype`, `references` or `config` is not as above.
@@ -209,11 +210,12 @@ def prepare() -> None:
 
 
 def cast(force_field: ForceField, dtype: str, uncertainty: str = "auto") -> Exported | ExportedSure:
-    """Return a copy of the model in `dtype`, in `eval` mode; one that knows its uncertainty says so."""
+    """Return a copy of the model in `dtype`, in `eval` mode, with its deviations where they are asked for."""
     twin = copy.deepcopy(force_field).to("cpu")
     map_kernels(twin)
     twin = twin.to(getattr(torch, dtype))
-    if not twin.potential.is_uncertain:
+    calibrated = bool((vars(force_field).get("extra") or {}).get("calibration"))
+    if not twin.potential.is_uncertain or (uncertainty == "auto" and not calibrated):
         return Exported(twin).eval().requires_grad_(False)
     sure = of_model(twin, uncertainty).to(getattr(torch, dtype))
     return ExportedSure(sure).eval().requires_grad_(False)
