@@ -10,7 +10,7 @@ from mdzoo.data import DataModule
 from mdzoo.evaluate.uncertainty import sure_errors
 from mdzoo.evaluate.uncertainty_page import write_page
 from mdzoo.potentials import ForceField
-from mdzoo.potentials.sure_force_field import of_model
+from mdzoo.potentials.sure_force_field import calibration_of, of_model
 
 
 def judge_uncertainty(force_field: ForceField, data: DataModule, run_dir: Path, title: str) -> dict[str, Any]:
@@ -25,7 +25,7 @@ def judge_uncertainty(force_field: ForceField, data: DataModule, run_dir: Path, 
     sets = data.sets()
     name = next(split for split in ("test", "val", "train") if split in sets)
     sure = of_model(force_field, "members")
-    known = (vars(force_field).get("extra") or {}).get("calibration") or {}
+    known = calibration_of(force_field)
     found = {key: part for key, part in sure_errors(sure, sets[name]).items() if len(part.error) > 1}
     numbers = {}
     for target, part in found.items():

@@ -30,7 +30,7 @@ from mdzoo.graph import make_graph
 from mdzoo.potentials.checkpoint import as_json, warn_of_inference, write_atomically
 from mdzoo.potentials.force_field import ForceField, Prediction
 from mdzoo.potentials.mapping import map_kernels
-from mdzoo.potentials.sure_force_field import SureForceField, SurePrediction, of_model
+from mdzoo.potentials.sure_force_field import SureForceField, SurePrediction, calibration_of, of_model
 
 DTYPES = ("float64", "float32")
 
@@ -214,8 +214,7 @@ def cast(force_field: ForceField, dtype: str, uncertainty: str = "auto") -> Expo
     twin = copy.deepcopy(force_field).to("cpu")
     map_kernels(twin)
     twin = twin.to(getattr(torch, dtype))
-    calibrated = bool((vars(force_field).get("extra") or {}).get("calibration"))
-    if not twin.potential.is_uncertain or (uncertainty == "auto" and not calibrated):
+    if not twin.potential.is_uncertain or (uncertainty == "auto" and not calibration_of(twin)):
         return Exported(twin).eval().requires_grad_(False)
     sure = of_model(twin, uncertainty).to(getattr(torch, dtype))
     return ExportedSure(sure).eval().requires_grad_(False)

@@ -186,6 +186,13 @@ def of_members(members: Tensor, graph: Graph) -> Deviations:
     return Deviations(members.std(0), totals.std(1), zero, members)
 
 
+def common_reach(terms: Sequence[Potential]) -> tuple[float, int, int]:
+    """Return cutoff, reach and smoothness of several potentials together; global stands above all."""
+    reaches = [term.reach for term in terms]
+    cutoff = max(term.cutoff for term in terms)
+    return cutoff, -1 if min(reaches) < 0 else max(reaches), min(term.smoothness for term in terms)
+
+
 def common_members(terms: Sequence[Potential]) -> int:
     """Return the number of members of several potentials: those of one belong to those of the others, in order.
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from mdzoo.graph import Graph, within
-from mdzoo.potentials.base import Potential, Uncertainty, spread
+from mdzoo.potentials.base import Potential, Uncertainty, common_reach, spread
 
 
 class Committee(Potential):
@@ -21,12 +21,7 @@ class Committee(Potential):
     def __init__(self, potentials: Sequence[Potential]) -> None:
         if len(potentials) == 0:
             raise ValueError("`potentials` must hold one member or more, got none; give draws of the parameters")
-        reaches = [potential.reach for potential in potentials]
-        super().__init__(
-            max(potential.cutoff for potential in potentials),
-            -1 if min(reaches) < 0 else max(reaches),
-            min(potential.smoothness for potential in potentials),
-        )
+        super().__init__(*common_reach(potentials))
         if any(potential.has_charges or potential.n_members > 1 for potential in potentials):
             raise ValueError(
                 "`potentials` must have one energy each and no charges of their own, got some with members or "

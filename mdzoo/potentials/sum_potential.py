@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from mdzoo.graph import Graph, within
-from mdzoo.potentials.base import Deviations, Potential, Uncertainty, common_members, of_members
+from mdzoo.potentials.base import Deviations, Potential, Uncertainty, common_members, common_reach, of_members
 
 
 class SumPotential(Potential):
@@ -19,12 +19,7 @@ class SumPotential(Potential):
     def __init__(self, terms: Sequence[Potential]) -> None:
         if len(terms) == 0:
             raise ValueError("`terms` must hold at least one potential, got none; name an empirical or a learnt term")
-        reaches = [term.reach for term in terms]
-        super().__init__(
-            max(term.cutoff for term in terms),
-            -1 if min(reaches) < 0 else max(reaches),
-            min(term.smoothness for term in terms),
-        )
+        super().__init__(*common_reach(terms))
         self.terms = nn.ModuleList(terms)
         self.has_charges = any(term.has_charges for term in terms)
         self.n_members = common_members(terms)

@@ -68,9 +68,14 @@ def of_model(force_field: ForceField, forces: str = "auto") -> "SureForceField":
         force_field: that `mdzoo.load` or an inference gave.
         forces: see `SureForceField`; `auto` is `local` where there is a calibration of it, else `members`.
     """
-    known = (vars(force_field).get("extra") or {}).get("calibration") or {}
+    known = calibration_of(force_field)
     how = ("local" if "local" in known else "members") if forces == "auto" else forces
     return SureForceField(force_field, known, how).eval()
+
+
+def calibration_of(force_field: ForceField) -> dict[str, Any]:
+    """Return the calibration that was saved with a model, empty where there is none."""
+    return (vars(force_field).get("extra") or {}).get("calibration") or {}
 
 
 def identity() -> Curve:
