@@ -71,6 +71,32 @@ ROWS: dict[str, dict[int, list[str]]] = {
         500: ["descriptor.K=[10,9,7,5]", "descriptor.P=[6,5,4]"],
     },
 }
+# the same for sets of two elements, where channels multiply
+ROWS_OF_TWO: dict[str, dict[int, list[str]]] = {
+    "so3": {
+        50: [*SO3, "descriptor.K=[2,1]", "descriptor.L=[2,1]"],
+        150: [*SO3, "descriptor.K=[3,2]", "descriptor.L=[2,1]"],
+        500: [*SO3, "descriptor.K=[5,3]", "descriptor.L=[3,2]"],
+    },
+    "ace": {
+        50: ["descriptor.K=[5,2,1]", "descriptor.L=[0,2,1]", "descriptor.stretch=0.0"],
+        150: ["descriptor.K=[6,3,1]", "descriptor.L=[0,3,2]", "descriptor.stretch=0.0"],
+        500: ["descriptor.K=[8,4,2]", "descriptor.L=[0,4,3]", "descriptor.stretch=0.0"],
+    },
+    "so4": ROWS["so4"],
+    "mtp": {50: ["descriptor.level=14"], 150: ["descriptor.level=18"]},
+    "acsf": ROWS["acsf"],
+    "soap": {
+        50: ["descriptor.n_max=2", "descriptor.l_max=4"],
+        150: ["descriptor.n_max=4", "descriptor.l_max=4"],
+        500: ["descriptor.n_max=6", "descriptor.l_max=6"],
+    },
+    "pod": {
+        50: ["descriptor.K=[6,4]", "descriptor.P=[3]"],
+        150: ["descriptor.K=[6,5,4]", "descriptor.P=[4,3]"],
+        500: ["descriptor.K=[8,6,4,3]", "descriptor.P=[5,4,3]"],
+    },
+}
 
 
 def train(run_dir: Path, overrides: list[str]) -> dict[str, Any]:
@@ -123,7 +149,8 @@ def main() -> None:
     for name in options.sets:
         file, cutoff, of_set = SETS[name]
         atoms = ase.io.read(Path(options.data_root) / file, 0).repeat(2)
-        chosen = [(d, size, ROWS[d][size]) for d in options.only for size in options.sizes if size in ROWS[d]]
+        rows = ROWS_OF_TWO if name == "InP" else ROWS
+        chosen = [(d, size, rows[d][size]) for d in options.only for size in options.sizes if size in rows[d]]
         lines = []
         for descriptor, size, extra in track(chosen, name):
             run_dir = options.out / name / f"{descriptor}_{size}"
