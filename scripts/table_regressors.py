@@ -64,7 +64,7 @@ REGRESSORS: dict[str, list[str]] = {
     ],
     "mlp": [
         *["fit=sgd", "fit.start=least_squares", "fit.freeze=['*linear.weights']", "fit.weights.energy=30.0"],
-        *["regressor.hidden=[16,16]", "regressor.members=4", "fit.lr=2e-3", "fit.epochs=30", "fit.batch_size=4"],
+        *["regressor.hidden=[16,16]", "regressor.members=4", "fit.lr=2e-3", "fit.epochs=12", "fit.batch_size=4"],
         "data.val_fraction=0.1",
     ],
 }
