@@ -132,6 +132,41 @@ def test_snap_and_pod_run_natively(rng, tmp_path, monkeypatch, descriptor, regre
     check(model(brute_force_graph(structure, model.cutoff)), by_lammps(tmp_path, model, structure), tolerance)
 
 
+NETWORKS = [
+    ({"name": "SO4", "cutoff": 4.5, "twojmax": 4, "radii": [0.5, 0.4], "weights": [1, 0.8]}, {"members": 3}),
+    ({"name": "SO4", "cutoff": 4.5, "twojmax": 2, "chem": True, "bnorm": True}, {"linear": False, "shared": True}),
+    ({"name": "SO4", "cutoff": 4.5, "twojmax": 3, "sinner": 1.5, "dinner": [0.5, 0.4]}, {"linear": False}),
+]
+
+
+@pytest.mark.parametrize(("descriptor", "options"), NETWORKS)
+def test_networks_run_in_mliap(rng, tmp_path, monkeypatch, descriptor, options):
+    """The linear term of a network is a `snap` of its own, and members are one wide network."""
+    monkeypatch.chdir(tmp_path)
+    network = {"name": "MLP", "hidden": [5, 4], "activation": "tanh", **options}
+    potential = build(learnt({**descriptor, "n_species": 2}, network))
+    with torch.no_grad():
+        for p in potential.regressor.parameters():
+            if p.requires_grad:
+                p.copy_(torch.as_tensor(rng.normal(size=p.shape)))
+    potential.regressor.scale.set(*torch.as_tensor(rng.uniform(1.0, 3.0, (2, potential.descriptor.n_features))))
+    model = ForceField(potential, [49, 15]).eval()
+    structure = strained(rng, 2, 4.8)
+    check(model(brute_force_graph(structure, model.cutoff)), by_lammps(tmp_path, model, structure))
+    assert ("hybrid/overlay snap" in (tmp_path / INPUT).read_text()) == ("linear" not in options)
+
+
+def test_networks_that_mliap_cannot_hold_are_refused(tmp_path):
+    so4 = {"name": "SO4", "cutoff": 4.5, "twojmax": 2}
+    for options, found in (
+        ({"activation": "silu"}, "another activation"),
+        ({"activation": "tanh", "hidden": [4, 4], "residual": True, "layer_norm": True}, "layer_norm and residual"),
+    ):
+        potential = build(learnt(so4, {"name": "MLP", **options}))
+        with pytest.raises(ValueError, match=rf"`regressor` must be an MLP with activation=tanh, .*, got {found}; tr"):
+            write_lammps(tmp_path, ForceField(potential, [14]))
+
+
 def test_what_lammps_does_not_have_is_refused(tmp_path):
     ml = build(learnt(SMALL, LINEAR))
     with pytest.raises(ValueError, match=r"`potential` must be one of SO4 \+ Linear, .*, got SO3 \+ Linear; export it"):

@@ -15,6 +15,7 @@ from mdzoo.export.native.charges import COULOMB_WRITERS
 from mdzoo.export.native.dispersion import write_d3
 from mdzoo.export.native.embedded import write_eam, write_finnis_sinclair
 from mdzoo.export.native.learnt import write_learnt
+from mdzoo.export.native.networks import in_parts
 from mdzoo.export.native.pairs import PAIR_WRITERS, write_table
 from mdzoo.export.native.style import Style
 from mdzoo.export.native.triplets import write_edip, write_stillinger_weber, write_tersoff, write_tersoff_mod
@@ -129,7 +130,8 @@ def terms_of(potential: Potential) -> tuple[list[Potential], list[AtomicEnergies
     acting = [term for term in terms if not isinstance(term, AtomicEnergies)]
     if not acting:
         raise ValueError("`potential` must have a term that acts between atoms, got reference energies alone; add one")
-    return acting, constants
+    split = [in_parts(term) if isinstance(term, DescriptorPotential) else [term] for term in acting]
+    return [part for parts in split for part in parts], constants
 
 
 def style_of(term: Potential, atomic_numbers: list[int], name: str) -> Style:

@@ -1,4 +1,7 @@
-"""Learnt potentials that LAMMPS has itself: SO4 with Linear or Quadratic is its `snap`, POD with Linear its `pod`."""
+"""Learnt potentials that LAMMPS has itself: SO4 with Linear or Quadratic is its `snap`, SO4 with MLP its `mliap`.
+
+POD with Linear is its `pod`.
+"""
 
 from collections.abc import Callable
 from typing import Any
@@ -8,9 +11,10 @@ from ase.data import chemical_symbols
 from torch import Tensor
 
 from mdzoo.descriptors import POD, SO4
+from mdzoo.export.native.networks import sna_options, write_network
 from mdzoo.export.native.style import Style, numbers
 from mdzoo.potentials import DescriptorPotential
-from mdzoo.regressors import Linear, Quadratic
+from mdzoo.regressors import MLP, Linear, Quadratic
 
 ORDERS = ("twobody", "threebody", "fourbody", "fivebody", "sixbody", "sevenbody")
 
@@ -29,7 +33,7 @@ def write_learnt(potential: DescriptorPotential, atomic_numbers: list[int]) -> S
             f"{pair[1].__name__}; export it as TorchScript"
         )
     symbols = [chemical_symbols[z] for z in atomic_numbers]
-    return LEARNT[pair](potential.descriptor, coefficients(potential.regressor), symbols)
+    return LEARNT[pair](potential.descriptor, potential.regressor, symbols)
 
 
 def coefficients(regressor: Any) -> list[list[float]]:
@@ -39,16 +43,26 @@ def coefficients(regressor: Any) -> list[list[float]]:
     return [[constant, *row] for constant, row in zip(constants, rows.tolist(), strict=True)]
 
 
-def write_snap(descriptor: SO4, rows: list[list[float]], symbols: list[str]) -> Style:
+def write_snap(descriptor: SO4, regressor: Linear | Quadratic, symbols: list[str]) -> Style:
     """Return `pair_style snap`; with `rcutfac` 1 the radius of an element is half its own cutoff."""
     tables: Any = descriptor
     n, twice, weights = descriptor.n_species, tables.reach.diagonal().tolist(), tables.weights.tolist()
-    rows = [alike(descriptor, row) for row in rows]
+    rows = [alike(descriptor, row) for row in coefficients(regressor)]
     lines = [f"{n} {len(rows[0])}"]
     for symbol, reach, weight, row in zip(symbols, twice, weights, rows, strict=True):
         lines += [f"{symbol} {reach / 2.0!r} {weight!r}", *map(repr, row)]
+    options = flags(descriptor)
+    options.append(f"quadraticflag {int(len(rows[0]) > 1 + descriptor.n_features)}")
+    if descriptor.inner:
+        options += [f"{key} {numbers(getattr(descriptor, key).diagonal().tolist())}" for key in ("sinner", "dinner")]
+    files = {"@.snapcoeff": "\n".join(lines) + "\n", "@.snapparam": "\n".join(options) + "\n"}
+    return Style("snap", "", [("* *", f"@.snapcoeff @.snapparam {' '.join(symbols)}")], files)
+
+
+def flags(descriptor: SO4) -> list[str]:
+    """Return the options that `snap` and `mliap` call alike."""
     chem = descriptor.n_densities > 1
-    flags = {
+    values = {
         "rcutfac": 1.0,
         "twojmax": descriptor.twojmax,
         "rfac0": descriptor.rfac0,
@@ -56,16 +70,11 @@ def write_snap(descriptor: SO4, rows: list[list[float]], symbols: list[str]) -> 
         "switchflag": int(descriptor.switch),
         "bzeroflag": int(descriptor.bzero),
         "bnormflag": int(descriptor.bnorm),
-        "quadraticflag": int(len(rows[0]) > 1 + descriptor.n_features),
         "chemflag": int(chem),
         "wselfallflag": int(chem and not descriptor.tells_kind),
         "switchinnerflag": int(descriptor.inner),
     }
-    options = [f"{key} {value}" for key, value in flags.items()]
-    if descriptor.inner:
-        options += [f"{key} {numbers(getattr(descriptor, key).diagonal().tolist())}" for key in ("sinner", "dinner")]
-    files = {"@.snapcoeff": "\n".join(lines) + "\n", "@.snapparam": "\n".join(options) + "\n"}
-    return Style("snap", "", [("* *", f"@.snapcoeff @.snapparam {' '.join(symbols)}")], files)
+    return [f"{key} {value}" for key, value in values.items()]
 
 
 def alike(descriptor: SO4, row: list[float]) -> list[float]:
@@ -74,11 +83,7 @@ def alike(descriptor: SO4, row: list[float]) -> list[float]:
     With several densities a feature does not change where equal j change their elements. LAMMPS takes the weight of
     one for all of them in its forces, which are the derivatives of its energy only if the weights are alike.
     """
-    keys = [tuple(sorted(zip(js, e, strict=True))) for e, js in descriptor.products.features]
-    group = torch.tensor([keys.index(key) for key in keys])
-    share = (group.unsqueeze(1) == group).double()
-    share = share / share.sum(1, keepdim=True)
-    n, values = len(keys), torch.tensor(row, dtype=torch.float64)
+    share, n, values = shares(descriptor), descriptor.n_features, torch.tensor(row, dtype=torch.float64)
     linear = share @ values[1 : n + 1]
     if len(row) == n + 1:
         return [row[0], *linear.tolist()]
@@ -88,7 +93,21 @@ def alike(descriptor: SO4, row: list[float]) -> list[float]:
     return [row[0], *linear.tolist(), *square[upper[0], upper[1]].tolist()]
 
 
-def write_pod(descriptor: POD, rows: list[list[float]], symbols: list[str]) -> Style:
+def shares(descriptor: SO4) -> Tensor:
+    """Return the mean over features that are equal whatever the atoms, (F, F)."""
+    keys = [tuple(sorted(zip(js, e, strict=True))) for e, js in descriptor.products.features]
+    group = torch.tensor([keys.index(key) for key in keys])
+    share = (group.unsqueeze(1) == group).double()
+    return share / share.sum(1, keepdim=True)
+
+
+def write_mliap(descriptor: SO4, regressor: MLP, symbols: list[str]) -> Style:
+    """Return `pair_style mliap` of a network without a linear term."""
+    options = sna_options(descriptor, flags(descriptor), symbols)
+    return write_network(descriptor, regressor, shares(descriptor), options, symbols)
+
+
+def write_pod(descriptor: POD, regressor: Linear, symbols: list[str]) -> Style:
     """Return `pair_style pod`, which leaves out body orders of atoms with few neighbours, see `POD`."""
     radial = descriptor.radial
     options = [
@@ -101,14 +120,15 @@ def write_pod(descriptor: POD, rows: list[list[float]], symbols: list[str]) -> S
         *[f"{order}_number_radial_basis_functions {k}" for order, k in zip(ORDERS, descriptor.K, strict=True)],
         *[f"{order}_angular_degree {p}" for order, p in zip(ORDERS[1:], descriptor.P, strict=True)],
     ]
-    values = [value for row in rows for value in row]
+    values = [value for row in coefficients(regressor) for value in row]
     lines = [f"model_coefficients: {len(values)} 0 0", *map(repr, values)]
     files = {"@_param.pod": "\n".join(options) + "\n", "@_coeff.pod": "\n".join(lines) + "\n"}
     return Style("pod", "", [("* *", f"@_param.pod @_coeff.pod {' '.join(symbols)}")], files)
 
 
-LEARNT: dict[tuple[type, type], Callable[[Any, list[list[float]], list[str]], Style]] = {
+LEARNT: dict[tuple[type, type], Callable[[Any, Any, list[str]], Style]] = {
     (SO4, Linear): write_snap,
+    (SO4, MLP): write_mliap,
     (SO4, Quadratic): write_snap,
     (POD, Linear): write_pod,
 }

@@ -7,7 +7,7 @@ from ase.data import chemical_symbols
 
 
 class Style(NamedTuple):
-    """A pair style; `@` in words and file names stands for the name of the term."""
+    """A pair style; `@` in settings, words and file names stands for the name of the term."""
 
     name: str
     settings: str
@@ -21,7 +21,7 @@ class Style(NamedTuple):
         """Return the style with the name of its term in its words and files."""
         coefficients = [(types, words.replace("@", name)) for types, words in self.coefficients]
         files = {file.replace("@", name): text for file, text in self.files.items()}
-        return self._replace(coefficients=coefficients, files=files)
+        return self._replace(settings=self.settings.replace("@", name), coefficients=coefficients, files=files)
 
 
 def one_file(style: str, suffix: str, text: str, atomic_numbers: Sequence[int]) -> Style:
