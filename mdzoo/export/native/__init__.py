@@ -4,6 +4,7 @@ from pathlib import Path
 
 from mdzoo.export.native.lammps import write_hybrid, write_lammps
 from mdzoo.export.native.mtp import write_mtp
+from mdzoo.export.native.yace import write_yace
 from mdzoo.potentials import ForceField
 
 
@@ -11,8 +12,8 @@ def write(form: str, folder: str | Path, force_field: ForceField) -> ForceField 
     """Write a model in a form of other codes into a folder; return what is left to be exported as model.pt, if any.
 
     Arguments:
-        form: `mtp` (model.mtp), `lammps_native` (pair.in and the files that it names) or `lammps_hybrid` (the same of
-            the terms that LAMMPS has, beside a model.pt of the rest).
+        form: `mtp` (model.mtp), `yace` (model.yace), `lammps_native` (pair.in and the files that it names) or
+            `lammps_hybrid` (the same of the terms that LAMMPS has, beside a model.pt of the rest).
         folder: where the files go.
         force_field: the model.
 
@@ -21,12 +22,15 @@ def write(form: str, folder: str | Path, force_field: ForceField) -> ForceField 
     """
     if form == "mtp":
         write_mtp(Path(folder) / "model.mtp", force_field.potential)
+    elif form == "yace":
+        write_yace(Path(folder) / "model.yace", force_field)
     elif form == "lammps_native":
         write_lammps(folder, force_field)
     elif form == "lammps_hybrid":
         return write_hybrid(folder, force_field)
     else:
         raise ValueError(
-            f"`format` must be torchscript, mtp, lammps_native or lammps_hybrid, got {form}; say format=torchscript"
+            f"`format` must be torchscript, mtp, yace, lammps_native or lammps_hybrid, got {form}; say "
+            "format=torchscript"
         )
     return None

@@ -8,11 +8,8 @@ import torch
 
 from mdzoo.descriptors.moment_products import tables
 from mdzoo.descriptors.mtp import MTP
-from mdzoo.potentials.atomic_energies import AtomicEnergies
+from mdzoo.export.native.parts import parts_of
 from mdzoo.potentials.base import Potential
-from mdzoo.potentials.descriptor_potential import DescriptorPotential
-from mdzoo.potentials.sum_potential import SumPotential
-from mdzoo.regressors.base import Regressor
 from mdzoo.regressors.linear import Linear
 
 
@@ -27,7 +24,7 @@ def write_mtp(path: str | Path, potential: Potential) -> None:
     Raises:
         ValueError: the format cannot hold this potential.
     """
-    learnt, constants = parts_of(potential)
+    learnt, constants = parts_of(potential, MTP, Linear)
     descriptor: Any = learnt.descriptor
     regressor: Any = learnt.regressor
     weights = regressor.weights.detach()
@@ -39,22 +36,6 @@ def write_mtp(path: str | Path, potential: Potential) -> None:
     lines = ["MTP", *head(descriptor), *radial(descriptor), *products(descriptor)]
     lines += [f"species_coeffs = {braces(constants)}", f"moment_coeffs = {braces(weights[0].double().numpy())}"]
     Path(path).write_text("\n".join(lines) + "\n", encoding="utf-8")
-
-
-def parts_of(potential: Potential) -> tuple[DescriptorPotential, np.ndarray]:
-    """Return the learnt term and the reference energies of the species, eV."""
-    terms: list[Any] = list(potential.terms) if isinstance(potential, SumPotential) else [potential]
-    learnt = [term for term in terms if isinstance(term, DescriptorPotential) and isinstance(term.descriptor, MTP)]
-    learnt = [term for term in learnt if isinstance(term.regressor, Linear)]
-    constant = [term for term in terms if isinstance(term, AtomicEnergies)]
-    if len(learnt) != 1 or len(terms) != 1 + len(constant):
-        names = [type(term).__name__ for term in potential.modules() if isinstance(term, Potential | Regressor)]
-        raise ValueError(
-            f"`potential` must be MTP with Linear, alone or beside AtomicEnergies, got {names}; "
-            "export it as TorchScript"
-        )
-    energies = [term.energies.detach().numpy() for term in constant]
-    return learnt[0], np.sum([np.zeros(learnt[0].descriptor.n_species), *energies], 0)
 
 
 def head(descriptor: MTP) -> list[str]:

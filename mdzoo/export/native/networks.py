@@ -33,7 +33,8 @@ def in_parts(term: DescriptorPotential) -> list[DescriptorPotential]:
 
 def why_not(regressor: MLP) -> list[str]:
     """Return what LAMMPS's networks lack of this one."""
-    layers: Any = [layer for network in regressor.networks for layer in network.layers]
+    networks: Any = regressor.networks
+    layers = [layer for network in networks for layer in network.layers]
     found = [] if isinstance(layers[0].function, torch.nn.Tanh) else ["another activation"]
     found += ["layer_norm"] if any(layer.layer_norm for layer in layers) else []
     return found + (["residual"] if any(layer.residual for layer in layers) else [])
