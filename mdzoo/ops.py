@@ -133,6 +133,12 @@ def padding(centers: Tensor) -> Padding:
     return Padding(n, width, slots)
 
 
+def odd(layout: Padding) -> Padding:
+    """Return a table of an odd number of places for each atom: one more where it is even."""
+    more = 1 - layout.width % 2
+    return Padding(layout.n, layout.width + more, layout.slots + more * (layout.slots // max(1, layout.width)))
+
+
 def blocks(rows: Tensor, size: int, dim: int = 0) -> list[Tensor]:
     """Split rows along `dim` into blocks for the cache; one where torch compiles, as their number asks the data."""
     if torch.compiler.is_compiling():

@@ -37,6 +37,12 @@ def tanh_cutoff(x: Tensor) -> Tensor:
     return inside * inside * inside
 
 
+def tanh_cutoff_slope(x: Tensor) -> Tensor:
+    """Return the derivative of `tanh_cutoff`, `3 tanh^2 (tanh^2 - 1)`."""
+    square = torch.tanh(torch.clamp(1.0 - x, min=0.0)) ** 2
+    return 3.0 * square * (square - 1.0)
+
+
 def smoothstep(x: Tensor, smoothness: int) -> Tensor:
     """Return the polynomial from 0 at x = 0 to 1 at x = 1 that has `smoothness` continuous derivatives at both."""
     x = torch.clamp(x, min=0.0, max=1.0)

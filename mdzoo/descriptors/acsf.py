@@ -5,17 +5,13 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from mdzoo.basis.cutoff import cosine_cutoff, tanh_cutoff
-from mdzoo.descriptors.angular_functions import AngularFunctions
+from mdzoo.descriptors.angular_part import AngularPart
 from mdzoo.descriptors.base import Descriptor
-from mdzoo.descriptors.expansion import Surroundings, surroundings
+from mdzoo.descriptors.expansion import laid
 from mdzoo.graph import Graph
-from mdzoo.ops import blocks, pad
+from mdzoo.ops import odd, pad, padding
 
 SMOOTHNESS = {"cosine": 1, "tanh": 2}
-PAIRS = 1 << 14
-"""Pairs of neighbours in one block: its rows stay in the cache."""
-
 Rows = Sequence[Sequence[float]]
 G2 = ((0.05, 0.0), (0.5, 0.0), (2.0, 2.0), (2.0, 2.75), (2.0, 3.5), (2.0, 4.25), (2.0, 5.0))
 G4 = tuple((0.01, zeta, sign) for zeta in (1, 4, 16) for sign in (-1, 1)) + tuple(
@@ -74,27 +70,21 @@ class ACSF(Descriptor):
             raise ValueError(
                 f"`cutoff_function` must be one of {list(SMOOTHNESS)}, got {cutoff_function!r}; `cosine` is Behler's"
             )
-        self.has_density = False
-        self.cutoff_function, self.smoothness = str(cutoff_function), SMOOTHNESS[cutoff_function]
+        self.has_density, self.has_fold = False, True
+        self.smoothness = SMOOTHNESS[cutoff_function]
         self.g1 = bool(g1)
         self.g2, self.g3 = radial_rows(g2), [float(kappa) for kappa in g3]
         self.g4, self.g5 = angular_rows("g4", g4), angular_rows("g5", g5)
         self.weighted = weights is not None
         self.shares = 1 if self.weighted else self.n_species
         shares = torch.tensor(share_rows(weights, self.n_species), dtype=torch.float64)
-        higher, lower = torch.tril_indices(self.shares, self.shares)
         self.register_buffer("table", shares, persistent=False)
         self.register_buffer("etas", column(self.g2, 0), persistent=False)
         self.register_buffer("centres", column(self.g2, 1), persistent=False)
         self.register_buffer("kappas", column([[kappa] for kappa in self.g3], 0), persistent=False)
-        self.register_buffer("higher", higher, persistent=False)
-        self.register_buffer("lower", lower, persistent=False)
-        self.register_buffer("mixed", (higher != lower).view(-1, 1, 1).double(), persistent=False)
-        self.closed, self.open = AngularFunctions(self.g4, True), AngularFunctions(self.g5, False)
-        n_radial = int(self.g1) + len(self.g2) + len(self.g3)
-        self.block_pairs = PAIRS
-        self.n_angular = len(self.g4) + len(self.g5)
-        self.n_features = self.shares * n_radial + len(higher) * self.n_angular
+        self.angular = AngularPart(self.cutoff, str(cutoff_function), self.g4, self.g5, self.shares)
+        self.n_radial = self.shares * (int(self.g1) + len(self.g2) + len(self.g3))
+        self.n_features = self.n_radial + self.angular.n_features
         if self.n_features == 0:
             raise ValueError("`g1` to `g5` must hold at least one function, got none; set g1=true or give g2")
 
@@ -102,20 +92,19 @@ class ACSF(Descriptor):
         """Return the features, (n, F)."""
         if graph.centers.numel() == 0:
             return graph.vectors.new_zeros([0, self.n_features])
-        around = surroundings(graph, 2.0 * self.cutoff)
-        layout = around.layout
-        species = pad(graph.species[graph.neighbors], layout, torch.zeros_like(layout.slots[0]))
-        shares = self.table.index_select(1, species) * self.envelope(around.r)
-        radial = (shares.unsqueeze(1) * self.radial(around.r)).flatten(0, 1)
-        features = radial.view(-1, layout.n, layout.width).sum(2).t()
-        if self.n_angular == 0:
-            return features
-        return torch.cat([features, self.angular(around, shares)], 1)
+        return self.contract(self.density(graph))
 
-    def envelope(self, r: Tensor) -> Tensor:
-        """Return the cutoff function f(r), of the shape of r."""
-        x = r / self.cutoff
-        return cosine_cutoff(x) if self.cutoff_function == "cosine" else tanh_cutoff(x)
+    def density(self, graph: Graph) -> Tensor:
+        """Return the radial features of each atom, and the rows of its neighbours that pairs need, (n, ...)."""
+        layout = odd(padding(graph.centers))
+        around = laid(graph, 2.0 * self.cutoff, layout)
+        species = pad(graph.species[graph.neighbors], layout, torch.zeros_like(layout.slots[0]))
+        shares, f = self.table.index_select(1, species), self.angular.envelope(around.r)
+        radial = ((shares * f).unsqueeze(1) * self.radial(around.r)).flatten(0, 1)
+        features = radial.view(-1, layout.n, layout.width).sum(2).t()
+        if self.angular.n_features == 0:
+            return features
+        return torch.cat([features, self.angular.rows(around, shares, f)], 1)
 
     def radial(self, r: Tensor) -> Tensor:
         """Return G1, G2 and G3 of one neighbour, without the cutoff function, (R, n * J)."""
@@ -125,35 +114,20 @@ class ACSF(Descriptor):
         waves = torch.cos(self.kappas.unsqueeze(1) * r)
         return torch.cat([rows, gauss, waves] if self.g1 else [gauss, waves])
 
-    def angular(self, around: Surroundings, shares: Tensor) -> Tensor:
-        """Return G4 and G5, (n, T * (G4 + G5)), block of atoms by block of atoms."""
-        layout = around.layout
-        table = torch.cat([torch.stack([around.x, around.y, around.z, around.r]), shares])
-        table = table.view(-1, layout.n, layout.width).transpose(1, 2).contiguous()  # atoms last: gathers copy rows
-        places = torch.arange(layout.width, device=table.device)
-        first, second = (places.unsqueeze(1) < places).nonzero().unbind(1)
-        size = max(1, self.block_pairs * (256 if table.is_cuda else 1) // max(1, first.shape[0]))
-        parts: list[Tensor] = []
-        for block in blocks(table, size, 2):
-            parts.append(self.pairs(block.index_select(1, first), block.index_select(1, second)))
-        return torch.cat(parts).flatten(1)
+    def contract(self, density: Tensor) -> Tensor:
+        """Return the features, (n, F), of what `density` gives."""
+        if self.angular.n_features == 0:
+            return density
+        return torch.cat([density[:, : self.n_radial], self.angular(density[:, self.n_radial :])], 1)
 
-    def pairs(self, one: Tensor, other: Tensor) -> Tensor:
-        """Return G4 and G5, (n, T, G4 + G5), from the rows (x, y, z, r, shares; P, n) of the neighbours j and k."""
-        x1, y1, z1, r1, left = one.split([1, 1, 1, 1, self.shares])
-        x2, y2, z2, r2, right = other.split([1, 1, 1, 1, self.shares])
-        cosine = x1 * x2 + y1 * y2 + z1 * z2
-        square = r1 * r1 + r2 * r2 - 2.0 * r1 * r2 * cosine
-        r3 = torch.sqrt(torch.clamp(square, min=1e-12 * self.cutoff**2))  # finite slope where two neighbours coincide
-        weights = left[self.higher] * right[self.lower]
-        if self.shares > 1:
-            weights = weights + self.mixed * left[self.lower] * right[self.higher]
-        parts: list[Tensor] = []
-        if self.closed.n_features > 0:
-            parts.append(self.closed(cosine, r1, r2, r3, weights * self.envelope(r3)))
-        if self.open.n_features > 0:
-            parts.append(self.open(cosine, r1, r2, r3, weights))
-        return torch.cat(parts, 2)
+    def fold(self, density: Tensor, theta: Tensor) -> tuple[Tensor, Tensor]:
+        """Return `B @ theta`, (n,), and its slopes by what `density` gives, for weights (1, F) or (n, F), no graph."""
+        own = theta[:, : self.n_radial]
+        energies = (density[:, : self.n_radial] * own).sum(1)
+        if self.angular.n_features == 0:
+            return energies, own.expand_as(density)
+        more, slopes = self.angular.fold(density[:, self.n_radial :], theta[:, self.n_radial :])
+        return energies + more, torch.cat([own.expand(density.shape[0], -1), slopes], 1)
 
     def isolated(self, like: Tensor) -> Tensor:
         """Return the features of an atom without neighbours, zero, (n_species, F)."""

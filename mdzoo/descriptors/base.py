@@ -69,7 +69,8 @@ class Descriptor(nn.Module):
     def fold(self, density: Tensor, theta: Tensor) -> tuple[Tensor, Tensor]:
         """Return `B(A) @ theta`, (n,), and its slopes by A, (n, C), for weights (1, F) or (n, F), with no graph behind.
 
-        A descriptor that knows them cheaply sets `has_fold`; `DescriptorPotential.first_order` then asks for these.
+        A descriptor that knows them cheaply sets `has_fold`; `DescriptorPotential.first_order` then asks for these. A
+        is what `density` gives; without a density in the sense above it may be any rows of each atom.
         """
         raise NotImplementedError
 

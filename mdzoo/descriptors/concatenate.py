@@ -40,7 +40,7 @@ class Concatenate(Descriptor):
         self.descriptors = nn.ModuleList(members)
         self.smoothness = min(d.smoothness for d in members)
         self.has_density = all(d.has_density for d in members)
-        self.has_fold = all(d.has_fold for d in members)
+        self.has_fold = self.has_density and all(d.has_fold for d in members)
         self.n_features = sum(d.n_features for d in members)
         self.channel_counts = [d.n_channels for d in members]
         self.n_channels = sum(self.channel_counts)

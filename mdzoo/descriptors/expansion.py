@@ -21,7 +21,11 @@ class Surroundings(NamedTuple):
 
 def surroundings(graph: Graph, far: float) -> Surroundings:
     """Lay the neighbours of each atom into a table; empty places stand at `sqrt(3) * far`, beyond every cutoff."""
-    layout = padding(graph.centers)
+    return laid(graph, far, padding(graph.centers))
+
+
+def laid(graph: Graph, far: float, layout: Padding) -> Surroundings:
+    """Return the same in a given table."""
     empty = torch.full([3], far, dtype=graph.vectors.dtype, device=graph.vectors.device)
     x, y, z = pad(graph.vectors, layout, empty).t().contiguous().unbind(0)
     r = torch.sqrt(x * x + y * y + z * z)  # several times faster than a norm over the short axis

@@ -21,7 +21,7 @@ class DescriptorPotential(Potential):
         regressor: which energy these numbers mean; its sizes must be those of the descriptor.
     """
 
-    __constants__ = ["folds", "explicit", "pulls", "closed"]
+    __constants__ = ["folds", "linear", "explicit", "pulls", "closed"]
 
     def __init__(self, descriptor: Descriptor, regressor: Regressor) -> None:
         super().__init__(descriptor.cutoff, 1, descriptor.smoothness)
@@ -40,7 +40,8 @@ class DescriptorPotential(Potential):
         self.regressor = regressor
         self.n_members = regressor.n_members
         self.is_uncertain = self.n_members > 1
-        self.folds = isinstance(regressor, Linear) and descriptor.has_density
+        self.linear = isinstance(regressor, Linear)
+        self.folds = self.linear and descriptor.has_density
         self.explicit = descriptor.has_fold
         self.pulls = descriptor.has_pull
         self.closed = hasattr(regressor, "slopes")
@@ -78,7 +79,7 @@ class DescriptorPotential(Potential):
         """Return the energies (n,) and their slopes by the density, (n, C), without a graph behind them."""
         if not self.explicit:
             return self.differentiated(density.detach().requires_grad_(), species)
-        if self.folds:
+        if self.linear:
             weights = self.regressor.weights.detach()
             energies, slopes = self.descriptor.fold(density, weights if weights.shape[0] == 1 else weights[species])
             return energies + self.regressor.bias.detach()[species], slopes

@@ -12,6 +12,8 @@ from mdzoo.basis.cutoff import (
     polynomial_cutoff_slope,
     smoothstep,
     smoothstep_slope,
+    tanh_cutoff,
+    tanh_cutoff_slope,
 )
 from mdzoo.basis.proper_orthogonal import ProperOrthogonal
 from mdzoo.basis.radial import FAMILIES, Radial
@@ -42,6 +44,7 @@ def test_radial_functions_come_with_their_derivatives(kind, arguments):
     [
         (cosine_cutoff, cosine_cutoff_slope),
         (exponential_cutoff, exponential_cutoff_slope),
+        (tanh_cutoff, tanh_cutoff_slope),
         *[(lambda x, s=s: polynomial_cutoff(x, s), lambda x, s=s: polynomial_cutoff_slope(x, s)) for s in (0, 1, 3)],
         *[(lambda x, s=s: smoothstep(x, s), lambda x, s=s: smoothstep_slope(x, s)) for s in (0, 1, 3)],
     ],

@@ -90,6 +90,32 @@ def test_weighted_and_shifted_functions_are_their_sums():
     np.testing.assert_allclose(acsf(graph)[1].numpy(), expected, rtol=1e-12)
 
 
+FOLDED = {
+    "one species": ACSF(4.0, 1, g3=G3, g4=[*G4, [0.3, 2.0, -0.5, 0.5]], g5=[*G5, [0.2, 1.0, 1.0, 0.4]]),
+    "three species": ACSF(4.0, 3, g4=[[0.1, 2.0, 1.0]], g5=[[0.2, 1.0, -1.0], [0.1, 3.0, 1.0]]),
+    "weighted": ACSF(4.0, 3, g4=[[0.1, 2.0, 1.0, 1.5]], weights=[14, 8, 3], cutoff_function="tanh"),
+    "open": ACSF(4.0, 2, g4=[], g5=[[0.1, 2.0, 1.0]]),
+    "radial": ACSF(4.0, 2, g4=[]),
+}
+
+
+@pytest.mark.parametrize("each", [False, True], ids=["one row of weights", "one for each atom"])
+@pytest.mark.parametrize("name", list(FOLDED))
+def test_folded_weights_and_slopes_are_those_of_a_backward_pass(name, each):
+    acsf = FOLDED[name]
+    graph = brute_force_graph(crystal(acsf.n_species), 4.0)
+    vectors = graph.vectors.clone().requires_grad_()
+    density = acsf.density(graph._replace(vectors=vectors))
+    rows = len(density) if each else 1
+    theta = torch.randn(rows, acsf.n_features, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    expected = (acsf.contract(density) * theta).sum(1)
+    acsf.angular.block_pairs = 100  # several blocks
+    energies, slopes = acsf.fold(density.detach(), theta)
+    torch.testing.assert_close(energies, expected.detach(), rtol=1e-12, atol=1e-12)
+    found, here = (torch.autograd.grad(e.sum(), vectors, retain_graph=True)[0] for e in (density * slopes, expected))
+    torch.testing.assert_close(found, here, rtol=1e-11, atol=1e-12)
+
+
 def test_labels_are_in_the_order_of_the_features():
     acsf = ACSF(4.0, 2, **FUNCTIONS)
     labels = acsf.labels()
