@@ -2,9 +2,11 @@
 
 import json
 import os
+import platform
 import re
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import ase.build
@@ -288,3 +290,20 @@ def test_a_fit_may_end_in_an_inference(tmp_path):
     words = [*tiny_data.write(tmp_path), *SMALL, f"run_dir={tmp_path}/run", "bayes=laplace"]
     assert main(["train", *words]) == 0
     assert mdzoo.load(tmp_path / "run").potential.is_uncertain
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the allocator's options are those of glibc")
+def test_memory_that_tensors_give_back_is_kept():
+    code = """
+        import resource, torch
+        from mdzoo.cli.allocator import keep_memory
+        keep_memory()
+        def faults():
+            before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+            torch.ones(10**7, dtype=torch.float64)
+            return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+        print(faults(), faults())
+    """
+    out = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=True)
+    first, second = map(int, out.stdout.split())
+    assert second < 100 and first > 10 * second  # 80 MB are 19,532 pages

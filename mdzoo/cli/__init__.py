@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from mdzoo import __version__
+from mdzoo.cli.allocator import keep_memory
 from mdzoo.cli.config import compose, composed, nearest, plain
 from mdzoo.cli.help import command_names, describe, overview
 from mdzoo.cli.run_dir import run_directory
@@ -19,6 +20,7 @@ def main(words: Sequence[str] | None = None) -> int:
     An error is one line; the environment variable MDZOO_TRACEBACK=1 shows where it came from.
     """
     words = list(sys.argv[1:] if words is None else words)
+    keep_memory()
     try:
         return run(words)
     except KeyboardInterrupt:
