@@ -46,7 +46,7 @@ DESCRIPTORS: dict[str, list[str]] = {
     "so3": ["descriptor.radial=chebyshev", "descriptor.stretch=0.0", "descriptor.K=[3,2]", "descriptor.L=[3,2]"],
     "ace": ["descriptor.K=[6,3,2]", "descriptor.L=[0,3,2]", "descriptor.stretch=0.0"],
     "so4": ["descriptor.twojmax=8"],
-    "mtp": ["descriptor.level=14"],
+    "mtp": ["descriptor.level=14", "descriptor.trainable=false"],
     "acsf": [],
     "soap": ["descriptor.n_max=4", "descriptor.l_max=4"],
     "soap_quip": ["descriptor.n_max=4", "descriptor.l_max=4"],
