@@ -96,7 +96,7 @@ def chain(
         kernel: Any = Kernel(
             potential_fn=potential, target_accept_prob=accept, max_tree_depth=depth, adapt_mass_matrix=masses
         )
-        kernel.initial_params = params = {"z": start.clone()}
+        kernel.initial_params = params = {"z": start.detach().clone()}
         if not bool(torch.isfinite(density(start.detach()))):
             raise ValueError(
                 "`start` must have a finite density, got NaN or infinity; look at the data, prior and noise"
