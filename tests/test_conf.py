@@ -177,6 +177,24 @@ def test_further_learnt_terms_stand_behind_the_first():
         assemble(*axes, {"pairs": {"regressor": pairs["regressor"]}})
 
 
+@pytest.mark.parametrize(
+    ("command", "word", "found"),
+    [
+        ("train", "more={pairs: {regressor: {name: Linear}}}", {"pairs": {"regressor": {"name": "Linear"}}}),
+        ("train", "more={pairs:{descriptor:{K:[3,2]}}}", {"pairs": {"descriptor": {"K": [3, 2]}}}),
+        ("infer", 'prior={"*.last.*": {name: normal, scale: 2.0}}', {"*.last.*": {"name": "normal", "scale": 2.0}}),
+        ("infer", "prior={*.epsilon: {name: literature}}", {"*.epsilon": {"name": "literature"}}),
+        ("infer", "bayes.noise={forces: {scale: 0.1, width: 0}}", {"forces": {"scale": 0.1, "width": 0}}),
+    ],
+)
+def test_tables_on_the_command_line(command, word, found):
+    """Those that are empty by default take any keys, quoted or not."""
+    words = ["model=none", "bayes=nuts"] if command == "infer" else []
+    config = plain(compose(command, [*words, word]))
+    key = word.partition("=")[0]
+    assert (config["bayes"]["noise"] if key == "bayes.noise" else config[key]) == found
+
+
 @pytest.mark.parametrize("choice", groups()["bayes"])
 def test_the_keys_of_a_method_are_its_arguments_and_defaults(choice):
     config = plain(compose("infer", ["model=none", f"bayes={choice}"]).bayes)

@@ -17,6 +17,8 @@ from omegaconf.errors import OmegaConfBaseException
 import mdzoo
 
 NOTHING = ("null", "none", "None", "")
+QUOTED_KEY = re.compile(r"(['\"])([\w.*?-]+)\1\s*:")
+"""A key of a table in quotes, which Hydra takes without them alone."""
 
 
 def conf_dir() -> Path:
@@ -43,19 +45,27 @@ def compose(command: str, words: Sequence[str] = ()) -> DictConfig:
     values = [override for override in overrides if override.key_or_group not in groups()]
     base = composed(command, chosen)
     check_keys(command, base, values)
-    return composed(command, chosen + [line_of(override) for override in values])
+    return composed(command, chosen + [added(override, base) for override in values])
 
 
 def parse(word: str) -> Override:
-    """Parse one `key=value`; a value that Hydra's grammar does not take is text."""
+    """Parse one `key=value`; keys of tables may have quotes, and a value that Hydra's grammar does not take is text."""
     key, equals, value = word.partition("=")
     if not equals or not re.fullmatch(r"[+~]*[\w.@/]+", key):
         raise ValueError(f"`{word}` must be key=value, got {word!r}; see mdzoo COMMAND --help")
+    if value.startswith("{"):
+        value = QUOTED_KEY.sub(r"\2:", value)
     try:
-        return OverridesParser.create().parse_override(word)
+        return OverridesParser.create().parse_override(f"{key}={value}")
     except HydraException:
         quoted = value.replace("\\", "\\\\").replace("'", "\\'")
         return OverridesParser.create().parse_override(f"{key}='{quoted}'")
+
+
+def added(override: Override, base: DictConfig) -> str:
+    """Return the override, marked as one that brings keys of its own where it fills a table that is empty."""
+    empty = isinstance(override.value(), dict) and not OmegaConf.select(base, override.key_or_group)
+    return f"++{line_of(override)}" if empty else line_of(override)
 
 
 def check_choices(overrides: Iterable[Override]) -> None:
