@@ -92,7 +92,7 @@ def crossed(near: dict, far: dict, left: Any, known_of: Callable[..., dict]) -> 
             others = left.folds[far[target].structure.astype(int)] != fold
             known = known_of(rows(near[target], ~inside), rows(far[target], others), left.groups, target)
             mine = rows(near[target], inside)
-            parts.append((applied(known, mine), mine.structure))
+            parts.append((applied(known, mine, left.groups), mine.structure))
         half = np.average([p[0].quantile for p in parts], 0, [len(p[1]) for p in parts])
         error, sigma = (np.concatenate([getattr(p[0], key) for p in parts]) for key in ("error", "sigma"))
         out[target] = Predicted(error, sigma, half), np.concatenate([p[1] for p in parts]).astype(int)

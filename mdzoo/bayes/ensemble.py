@@ -12,8 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from mdzoo.bayes.calibrated import check_calibration
 from mdzoo.bayes.infer import Problem
-from mdzoo.bayes.laplace import check_calibration, folds_of, with_root
+from mdzoo.bayes.laplace import folds_of, with_root
 from mdzoo.bayes.last_layer import linear_view
 from mdzoo.bayes.left_out import LeftOut
 from mdzoo.bayes.members import with_members

@@ -16,18 +16,16 @@ import torch
 from scipy.optimize import minimize_scalar
 from torch import Tensor
 
-from mdzoo.bayes.apart import check_apart
+from mdzoo.bayes.calibrated import calibrated, check_calibration
 from mdzoo.bayes.infer import Problem
 from mdzoo.bayes.last_layer import linear_view
 from mdzoo.bayes.left_out import LeftOut, Residuals
 from mdzoo.bayes.members import linear_table, rebuilt
-from mdzoo.bayes.recalibration import calibration, of_residuals
 from mdzoo.fit.design import linear_part
 from mdzoo.graph import within
 from mdzoo.potentials import DescriptorPotential, ForceField, LinearEnsemble, SumPotential
 from mdzoo.regressors import MLP, SparseGP
 
-CALIBRATIONS = ("cross_validation", "validation", "none")
 LINEAR = ("gaussian", "tempered")
 
 
@@ -41,7 +39,7 @@ class Laplace:
         targets: whose labels count.
         temperature: T, or `held_out`: the T by which errors of left-out folds are most likely.
         calibration: `cross_validation` of folds and groups, `validation` by the validation set, or `none`: by which
-            deviations become those that hold, see `mdzoo.bayes.recalibration`.
+            deviations become those that hold, see `mdzoo.bayes.calibrated`.
         folds: their number.
     """
 
@@ -98,12 +96,6 @@ def folds_of(data: Any, count: int) -> Any:
     return data.folds(min(count, len(data.train_set)))
 
 
-def check_calibration(calibration: str) -> None:
-    """Refuse a word that is no way of calibration."""
-    if calibration not in CALIBRATIONS:
-        raise ValueError(f"`calibration` must be one of {list(CALIBRATIONS)}, got {calibration!r}; choose one")
-
-
 def held_out_temperature(residuals: dict[str, Residuals], noise: dict[str, float]) -> float:
     """Return the T of largest likelihood of `e ~ N(0, T sigma^2 + s^2)`, the mean over the errors of each target."""
 
@@ -146,47 +138,6 @@ def with_root(
     if known is not None:
         vars(out)["extra"] = {**vars(out).get("extra", {}), "calibration": known}
     return out
-
-
-def calibrated(problem: Problem, left: LeftOut, calibrate: str, temperature: float) -> dict[str, Any] | None:
-    """Return the calibration as plain numbers, None for `none`."""
-    if calibrate == "none":
-        return None
-    widened = Widened(left, temperature)
-    if calibrate == "cross_validation":
-        return calibration(widened)
-    held = problem.data.val_set
-    if held is None:
-        raise ValueError(
-            "`calibration` must be cross_validation or none without validation data, got validation; set "
-            "data.val_fraction=0.1"
-        )
-    check_apart(problem.data.train_set, held)
-    return of_residuals(widened.of_others(linear_view(problem.force_field), held), np.asarray(held.groups))
-
-
-class Widened:
-    """LeftOut with deviations at a temperature."""
-
-    def __init__(self, left: LeftOut, temperature: float) -> None:
-        self.left, self.factor = left, temperature**0.5
-        self.groups, self.targets = left.groups, left.targets
-
-    def by_folds(self, exclude: Any = ()) -> dict[str, Residuals]:
-        """Return the errors of left-out folds."""
-        return self.wider(self.left.by_folds(exclude))
-
-    def by_groups(self, exclude: Any = ()) -> dict[str, Residuals]:
-        """Return the errors of left-out groups."""
-        return self.wider(self.left.by_groups(exclude))
-
-    def of_others(self, view: ForceField, dataset: Any) -> dict[str, Residuals]:
-        """Return the errors of other structures by the fit of all."""
-        return self.wider(self.left.of_others(view, dataset))
-
-    def wider(self, found: dict[str, Residuals]) -> dict[str, Residuals]:
-        """Return residuals with wider deviations."""
-        return {t: r._replace(sigma=self.factor * r.sigma, atom=self.factor * r.atom) for t, r in found.items()}
 
 
 def set_rest(new: LinearEnsemble, gp: SparseGP, prior: Tensor) -> None:

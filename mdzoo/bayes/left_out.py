@@ -86,6 +86,18 @@ class LeftOut:
         found = decompose(self.factors, self.weights, self.shape, None)
         self.ridge = best_evidence(found) if ridge is None else float(ridge)
         self.posterior = posterior(found, self.ridge)
+        self.shift = torch.zeros_like(self.posterior.mean)
+
+    def about(self, theta: Tensor) -> None:
+        """Judge these parameters (P,) from now on: a fit without some parts moves them as it moves the closed form."""
+        self.shift = theta.to(torch.float64) - self.posterior.mean
+
+    def gap(self, theta: Tensor) -> float:
+        """Return how far other parameters predict from the closed form, in units of its errors: the worst target."""
+        change = theta.to(torch.float64) - self.posterior.mean
+        roots = {t: self.factors.root(None, t)[:, :-1] @ change for t in self.targets if self.factors.count(t) > 0}
+        rms = {t: float(moved.norm()) / self.factors.count(t) ** 0.5 for t, moved in roots.items()}
+        return max(rms[t] / max(self.factors.error(self.posterior.mean, t), 1e-300) for t in rms)
 
     def read(self, force_field: ForceField, dataset: Any, parts: list[int], memory: float | None) -> list[Kept]:
         """Make the rows of each structure, once, and add them to the factors."""
@@ -110,7 +122,8 @@ class LeftOut:
         if not left:
             raise ValueError("`folds` must leave structures to fit, got none; the data need two groups or more")
         root = triangle([self.weights[key[1]] * factor.root() for key, factor in sorted(left.items())], n)
-        return posterior(spectrum(root, sum(factor.count for factor in left.values()), self.shape), self.ridge)
+        found = posterior(spectrum(root, sum(factor.count for factor in left.values()), self.shape), self.ridge)
+        return found._replace(mean=found.mean + self.shift)
 
     def by_folds(self, exclude: Collection[str] = ()) -> dict[str, Residuals]:
         """Return the errors of each structure by the fit without its fold, and without the groups `exclude`."""
@@ -123,10 +136,10 @@ class LeftOut:
         return self.predicted([self.groups == name for name in names] if len(names) > 1 else [], exclude)
 
     def of_others(self, force_field: ForceField, dataset: Any) -> dict[str, Residuals]:
-        """Return the errors of the structures of another data set by the fit of all."""
+        """Return the errors of the structures of another data set by the fit of all, or the parameters of `about`."""
         own, self.kept = self.kept, [Kept(*found, 0) for found in rows_of(force_field, dataset, self.targets)]
-        places = range(len(self.kept))
-        found = {t: joined([self.one(i, t, self.posterior) for i in places]) for t in self.targets}
+        places, judged = range(len(self.kept)), self.posterior._replace(mean=self.posterior.mean + self.shift)
+        found = {t: joined([self.one(i, t, judged) for i in places]) for t in self.targets}
         self.kept = own
         return found
 

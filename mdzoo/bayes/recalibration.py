@@ -8,7 +8,9 @@ knows the neighbourhood, and no more. On errors e of structures that a fit did n
 
 the second line being split conformal prediction (Vovk et al., 2005; Angelopoulos, Bates, DOI 10.1561/2200000101). The
 curve sees errors of left-out groups too, so that it rises where a structure is of a new kind; the quantiles see those
-of left-out folds alone, of each group by itself where it has `FEW` errors or more.
+of left-out folds alone. Deviations of a group of the data are multiplied by the quantile of its own |e| / s at 90 %
+over that of all, where it has `FEW` errors or more: its 90 % interval is then split conformal by itself. Structures
+without a group, and of a new one, have the factor one.
 """
 
 import math
@@ -22,7 +24,9 @@ from mdzoo.bayes.left_out import Residuals
 
 BINS = {"energy": 6, "forces": 20}
 FEW = 200
-"""Errors below which a group has no quantiles of its own."""
+"""Errors below which a group has no factor of its own."""
+SHARE = 89
+"""Place among LEVELS of the interval that holds in each group."""
 
 Array = np.ndarray
 
@@ -84,33 +88,36 @@ def found(near: Residuals, far: Residuals | None, groups: Array, target: str) ->
     knots = curve(sigma, error, BINS[target], target == "energy")
     scores = np.abs(near.error) / through(knots, near.sigma)
     names = groups[near.structure.astype(np.int64)]
-    own = {str(g): scores[names == g] for g in sorted(set(names.tolist()))}
-    return {
-        "curve": knots,
-        "quantile": quantiles(scores).tolist(),
-        "groups": {g: quantiles(part).tolist() for g, part in own.items() if len(part) >= FEW},
-    }
+    own = group_factors(scores, names)
+    return {"curve": knots, "quantile": quantiles(scores / factors(own, names)).tolist(), "groups": own}
 
 
-def of_residuals(near: Mapping[str, Residuals], groups: Array) -> dict[str, Any]:
-    """Return the calibration from errors of a data set that did not train."""
-    out = {target: found(residuals, None, groups, target) for target, residuals in near.items()}
-    if "forces" in out:
-        out["local"] = local(near["forces"], None, groups)
-    return out
+def group_factors(scores: Array, names: Array) -> dict[str, float]:
+    """Return by how much the 90 % quantile of |e| / s of each group with enough errors exceeds that of all."""
+    whole = quantiles(scores)[SHARE]
+    parts = {str(name): scores[names == name] for name in sorted(set(names.tolist()))}
+    return {name: float(quantiles(part)[SHARE] / whole) for name, part in parts.items() if len(part) >= FEW}
 
 
-def calibration(left: Any, exclude: Any = ()) -> dict[str, Any]:
-    """Return the calibration of a linear model from errors of left-out folds and groups, as plain numbers for JSON.
+def factors(known: Mapping[str, float], names: Array) -> Array:
+    """Return the factor of each name, one where it is not known."""
+    return np.array([known.get(str(name), 1.0) for name in names])
+
+
+def of_residuals(
+    near: Mapping[str, Residuals], groups: Array, far: Mapping[str, Residuals] | None = None
+) -> dict[str, Any]:
+    """Return the calibration as plain numbers for JSON.
 
     Arguments:
-        left: `mdzoo.bayes.left_out.LeftOut`.
-        exclude: groups that are left out of everything.
+        near: errors by target of structures that did not train: of left-out folds, or of another data set.
+        groups: of the structures.
+        far: errors of left-out groups, if any.
     """
-    near, far = left.by_folds(exclude), left.by_groups(exclude)
-    out = {target: found(near[target], far[target], left.groups, target) for target in left.targets}
+    far = far or {}
+    out = {target: found(residuals, far.get(target), groups, target) for target, residuals in near.items()}
     if "forces" in out:
-        out["local"] = local(near["forces"], far["forces"], left.groups)
+        out["local"] = local(near["forces"], far.get("forces"), groups)
     return out
 
 
@@ -141,6 +148,9 @@ def local(near: Residuals, far: Residuals | None, groups: Array) -> dict[str, An
     return {**found(scaled, other, groups, "forces"), "powers": [a, b], "least": least}  # type: ignore[arg-type]
 
 
-def applied(known: Mapping[str, Any], residuals: Residuals) -> Predicted:
-    """Return errors with calibrated deviations and quantiles."""
-    return Predicted(residuals.error, through(known["curve"], residuals.sigma), np.asarray(known["quantile"]))
+def applied(known: Mapping[str, Any], residuals: Residuals, groups: Array | None = None) -> Predicted:
+    """Return errors with calibrated deviations and quantiles; those of known groups with their factors."""
+    sigma = through(known["curve"], residuals.sigma)
+    if groups is not None:
+        sigma = sigma * factors(known.get("groups", {}), groups[residuals.structure.astype(np.int64)])
+    return Predicted(residuals.error, sigma, np.asarray(known["quantile"]))

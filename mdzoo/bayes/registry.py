@@ -10,6 +10,8 @@ METHODS: dict[str, tuple[str, str]] = {  # name, module of this room, class
     "ensemble": ("ensemble", "Ensemble"),
     "gp": ("laplace", "Laplace"),
     "laplace": ("laplace", "Laplace"),
+    "llpr": ("llpr", "LLPR"),
+    "network_laplace": ("network_laplace", "NetworkLaplace"),
     "nuts": ("nuts", "Nuts"),
     "pops": ("pops", "POPS"),
     "sgmcmc": ("sgmcmc", "Sgmcmc"),

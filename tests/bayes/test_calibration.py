@@ -20,7 +20,8 @@ from mdzoo.bayes.calibration import (
     spearman,
     summary,
 )
-from mdzoo.bayes.recalibration import curve, isotonic, quantiles, through
+from mdzoo.bayes.left_out import Residuals
+from mdzoo.bayes.recalibration import applied, curve, found, isotonic, quantiles, through
 from mdzoo.potentials.sure_force_field import Curve
 
 RNG = np.random.default_rng(0)
@@ -123,6 +124,28 @@ def test_conformal_quantiles_cover_what_they_promise():
     possible = np.ceil(40 * LEVELS) <= 39
     assert (hits[possible] / 2000 >= LEVELS[possible] - 0.03).all()
     assert (hits[possible] / 2000 <= LEVELS[possible] + 1 / 40 + 0.03).all()
+
+
+def test_each_group_is_covered_by_itself_and_a_new_one_as_all():
+    """One deviation for all, errors of two groups three times apart: 90 % of new errors of each are within."""
+    groups = np.array(["calm", "wild", "new"])
+
+    def drawn(count):
+        place = RNG.integers(0, 2, count)
+        error = np.where(place == 0, 1.0, 3.0) * RNG.standard_t(5, size=count)
+        one = RNG.uniform(0.9, 1.1, count)
+        return Residuals(error, one, place, one, one)
+
+    known = found(drawn(20000), None, groups, "forces")
+    fresh = drawn(20000)
+    for place, name in ((0, "calm"), (1, "wild")):
+        mine = Residuals(*[column[fresh.structure == place] for column in fresh])
+        assert float(coverage(applied(known, mine, groups), [0.9])[0]) == pytest.approx(0.9, abs=0.015), name
+        assert abs(float(coverage(applied(known, mine), [0.9])[0]) - 0.9) > 0.04, "without its factor"
+    new = fresh._replace(structure=np.full(20000, 2))
+    np.testing.assert_array_equal(applied(known, new, groups).sigma, applied(known, new).sigma)
+    few = found(drawn(150), None, groups, "forces")
+    assert few["groups"] == {}
 
 
 def test_a_curve_needs_errors():

@@ -12,6 +12,7 @@ from mdzoo.fit.design import baseline, linear_part
 from mdzoo.fit.rows import labelled_rows
 from mdzoo.fit.solve import solve
 from mdzoo.potentials.sure_force_field import SureForceField
+from tests.bayes.linear_cell import closed
 from tests.fit.cases import data, frames, linear, network
 
 FOLDS = np.array([0, 0, 0, 1, 1, 1, 2, 2, 2])
@@ -72,6 +73,36 @@ def test_validation_calibrates_and_must_not_have_trained():
         infer(linear(), data(), {"name": "laplace", "calibration": "validation", "folds": 3})
 
 
+def test_calibration_judges_the_parameters_that_are_kept():
+    """A model of another fit, wrong by 1 eV/atom, is calibrated on structures apart, and says so wide."""
+    module = data(frames(24, 1), val=frames(24, 2))
+    wrong = closed(module)
+    linear_part(wrong).regressor.bias.data += 1.0
+    settings = {"name": "laplace", "folds": 3}
+    known = vars(infer(wrong, module, settings))["extra"]["calibration"]
+    graph = module.val_set[list(range(24))].graph
+    atoms = torch.bincount(graph.batch)
+    said = SureForceField(infer(wrong, module, settings), known)(graph).energy_uncertainty / atoms
+    errors = (torch.stack([module.val_set[i].labels.energy[0] for i in range(24)]) - wrong.eval()(graph).energy) / atoms
+    assert float(said.square().mean().sqrt()) == pytest.approx(float(errors.square().mean().sqrt()), rel=0.05)
+    right = vars(infer(closed(module), module, settings))["extra"]["calibration"]
+    assert max(right["energy"]["curve"]["y"]) < min(known["energy"]["curve"]["y"])
+    with pytest.raises(ValueError, match=r"`calibration` must be none without validation .*, got cross_validation for"):
+        infer(wrong, data(frames(24, 1)), settings)
+    with pytest.raises(ValueError, match=r"`calibration` must be none without validation data, .* no closed form gave"):
+        infer(network(), data(frames(24, 1)), settings)
+
+
+def test_parameters_that_are_kept_move_as_the_closed_form():
+    """Without a fold, kept parameters are those of the fit without it plus what they had beside the closed form."""
+    left = LeftOut(linear(), data().train_set, FOLDS)
+    before, theta = left.by_folds()["forces"], left.posterior.mean + 0.01
+    left.about(theta)
+    rows = torch.cat([left.kept[i].rows["forces"][:, :-1] for i in range(9) if len(left.kept[i].atoms) > 1])
+    np.testing.assert_allclose(left.by_folds()["forces"].error, before.error - 0.01 * rows.sum(1).numpy(), atol=1e-10)
+    assert left.gap(left.posterior.mean) == 0.0 < left.gap(theta)
+
+
 def test_bad_input():
     with pytest.raises(ValueError, match=r"`folds` must give each of the 9 structures one of two folds or more, got"):
         LeftOut(linear(), data().train_set, np.zeros(9))
@@ -80,7 +111,7 @@ def test_bad_input():
     with pytest.raises(ValueError, match=r"`calibration` must be one of \['cross_validation', .*, got 'test'; choose"):
         infer(linear(), data(), {"name": "laplace", "calibration": "test"})
     with pytest.raises(ValueError, match=r"`errors` must be 12 or more for a calibration, got 6; give more structures"):
-        infer(linear(), data(frames(3)), {"name": "laplace", "folds": 3})
+        infer(closed(data(frames(3))), data(frames(3)), {"name": "laplace", "folds": 3})
     with pytest.raises(ValueError, match=r"`likelihood` must be one of .* for laplace, got student_t; choose"):
         infer(linear(), data(), {"name": "laplace"}, likelihood={"name": "student_t"})
     with pytest.raises(ValueError, match=r"`temperature` must be positive or held_out, got -1; 1 is plain Bayes"):

@@ -10,8 +10,9 @@ from mdzoo.export import torchscript
 from mdzoo.export.ase import Calculator
 from mdzoo.graph import make_graph
 from mdzoo.potentials.sure_force_field import SureForceField, of_model
+from tests.bayes.linear_cell import closed
 from tests.bayes.test_members import LINEAR, draws_of, model
-from tests.fit.cases import data, frames, linear
+from tests.fit.cases import data, frames
 
 GRAPH = data().train_set[[0, 1, 2]].graph
 
@@ -19,7 +20,8 @@ GRAPH = data().train_set[[0, 1, 2]].graph
 @pytest.fixture(scope="module")
 def sure():
     """A calibrated model."""
-    return infer(linear(), data(frames(24, 1)), {"name": "laplace", "members": 3, "folds": 3})
+    module = data(frames(24, 1))
+    return infer(closed(module), module, {"name": "laplace", "members": 3, "folds": 3})
 
 
 def test_forces_deviate_as_the_members_one_by_one():
