@@ -131,17 +131,18 @@ def residuals_of(force_field: ForceField, dataset: Any) -> dict[str, Residuals]:
     for i in range(len(dataset)):
         batch = dataset[[i]]
         out, n = sure(batch.graph), len(batch.graph.species)
-        size = out.forces.detach().norm(dim=1)
-        energy = (batch.labels.energy - out.energy) / n, out.energy_uncertainty / n, torch.zeros(1), torch.zeros(1)
-        forces = [batch.labels.forces - out.forces, out.forces_uncertainty]
-        forces += [x.unsqueeze(1).expand(-1, 3) for x in (out.energies_uncertainty, size)]
+        none, size = torch.zeros(3, 1), out.forces.norm(dim=1)
+        energy = (batch.labels.energy - out.energy) / n, out.energy_uncertainty / n, *none
         found["energy"].append(columns_of(i, *energy))
-        found["forces"].append(columns_of(i, *forces))
+        whole = (out.energy_uncertainty / n).expand(len(size))
+        each = [x.unsqueeze(1).expand(-1, 3) for x in (out.energies_uncertainty, size, whole)]
+        found["forces"].append(columns_of(i, batch.labels.forces - out.forces, out.forces_uncertainty, *each))
     return {target: joined(parts) for target, parts in found.items()}
 
 
-def columns_of(place: int, error: Tensor, sigma: Tensor, atom: Tensor, size: Tensor) -> Residuals:
+def columns_of(place: int, error: Tensor, sigma: Tensor, *rest: Tensor) -> Residuals:
     """Return residuals of one structure; labels that are absent, and what symmetry fixes, are left out."""
-    flat = [x.detach().to(torch.float64).flatten() for x in (error, sigma, torch.full_like(error, place), atom, size)]
+    every = (error, sigma, torch.full_like(error, place), *rest)
+    flat = [x.detach().to(torch.float64).flatten() for x in every]
     keep = flat[0].isfinite() & (flat[1] > FIXED * flat[1].max())
     return Residuals(*[column[keep].numpy() for column in flat])

@@ -1,18 +1,20 @@
 r"""Members that were fitted apart: from other random starts, or to other parts of the data.
 
-Networks differ by their start (Lakshminarayanan, Pritzel, Blundell, arXiv:1612.01474). A model that is linear in its
-parameters has one optimum; its members are fits to blocks of structures drawn with replacement (Efron, DOI
-10.1214/aos/1176344552), or without one block each, by solves of the factors of the blocks: structures of a block are
-alike, and to draw them one by one would say that there are more of them than there are.
+Networks differ by their start (Lakshminarayanan, Pritzel, Blundell, arXiv:1612.01474), and may differ by their data
+too. A model that is linear in its parameters has one optimum; its members are fits to blocks of structures drawn with
+replacement (Efron, DOI 10.1214/aos/1176344552), or without one block each, by solves of the factors of the blocks:
+structures of a block are alike, and to draw them one by one would say that there are more of them than there are.
 """
 
+import copy
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from mdzoo.bayes.calibrated import check_calibration
+from mdzoo.bayes.calibrated import by_members, check_calibration
 from mdzoo.bayes.infer import Problem
 from mdzoo.bayes.laplace import folds_of, with_root
 from mdzoo.bayes.last_layer import linear_view
@@ -32,8 +34,8 @@ class Ensemble:
 
     Arguments:
         members: M; of `subsets` there are as many as folds.
-        kind: `seeds` for networks; `bootstrap` or `subsets` of blocks for what is linear in its parameters.
-        calibration: of the latter, see `mdzoo.bayes.laplace`.
+        kind: `seeds` for networks; `bootstrap` or `subsets` of blocks, for networks from other starts as well.
+        calibration: see `mdzoo.bayes.calibrated`; networks are judged by the validation set, if there is one.
         folds: number of blocks.
     """
 
@@ -52,9 +54,10 @@ class Ensemble:
         network = any(
             isinstance(m, DescriptorPotential) and isinstance(m.regressor, MLP) for m in problem.force_field.modules()
         )
-        if network != (self.kind == "seeds"):
-            right = "seeds for a network" if network else "bootstrap or subsets for what is linear in its parameters"
-            raise ValueError(f"`kind` must be {right}, got {self.kind}; set bayes.kind")
+        if not network and self.kind == "seeds":
+            raise ValueError(
+                "`kind` must be bootstrap or subsets for what is linear in its parameters, got seeds; set bayes.kind"
+            )
         return self.refitted(problem) if network else self.resampled(problem)
 
     def resampled(self, problem: Problem) -> ForceField:
@@ -62,12 +65,7 @@ class Ensemble:
         view, folds = linear_view(problem.force_field), folds_of(problem.data, self.folds)
         left = LeftOut(view, problem.data.train_set, folds)
         names = sorted(set(left.folds.tolist()))
-        generator = torch.Generator().manual_seed(problem.seed)
-        if self.kind == "bootstrap":
-            chosen = torch.randint(len(names), (self.members, len(names)), generator=generator)
-            counts = torch.nn.functional.one_hot(chosen, len(names)).sum(1)
-        else:
-            counts = torch.ones(len(names), len(names), dtype=torch.int64) - torch.eye(len(names), dtype=torch.int64)
+        counts = self.counts(len(names), problem.seed)
         thetas = torch.stack([refit(left, dict(zip(names, row, strict=True))) for row in counts.tolist()])
         deltas = thetas - left.posterior.mean
         # without one block each: the jackknife, whose spread counts (G - 1) times
@@ -75,27 +73,68 @@ class Ensemble:
         draws = deltas * (weight * (len(deltas) - 1)) ** 0.5
         return with_root(problem, deltas.T * weight**0.5, draws, left, self.calibration)
 
+    def counts(self, blocks: int, seed: int) -> Tensor:
+        """Return how often each block counts for each member, (M, blocks)."""
+        if self.kind == "subsets":
+            return torch.ones(blocks, blocks, dtype=torch.int64) - torch.eye(blocks, dtype=torch.int64)
+        chosen = torch.randint(blocks, (self.members, blocks), generator=torch.Generator().manual_seed(seed))
+        return torch.nn.functional.one_hot(chosen, blocks).sum(1)
+
+    def parts(self, problem: Problem) -> list[Any]:
+        """Return the data of each member."""
+        if self.kind == "seeds":
+            return [problem.data] * self.members
+        folds = np.asarray(folds_of(problem.data, self.folds))
+        places = [np.flatnonzero(folds == fold) for fold in sorted(set(folds.tolist()))]
+        return [with_places(problem.data, places, row) for row in self.counts(len(places), problem.seed).tolist()]
+
     def refitted(self, problem: Problem) -> ForceField:
-        """Return members from other random starts, each a fit of its own."""
+        """Return members from other random starts, each a fit of its own to its data."""
         table = vars(problem.force_field).get("table")
         if table is None or problem.fit is None or problem.run_dir is None:
             raise ValueError(
-                "`fit` must be given for an ensemble of seeds, with a model that was loaded and a run directory, got "
-                "none; say mdzoo train ... bayes=ensemble, or mdzoo infer model=RUN bayes=ensemble"
+                "`fit` must be given for an ensemble of networks, with a loaded model and a run directory, got none; "
+                "say mdzoo train ... bayes=ensemble, or mdzoo infer model=RUN bayes=ensemble"
             )
         draws: dict[str, list[Tensor]] = {}
-        for m in range(self.members):
+        for m, data in enumerate(self.parts(problem)):
             torch.manual_seed(problem.seed + m)
             one = ForceField(build(table), problem.force_field.atomic_numbers)
             settings = {**problem.fit, "seed": problem.seed + m}
-            fit(one, problem.data, Path(problem.run_dir) / f"member_{m}", settings, progress=False)
+            fit(one, data, Path(problem.run_dir) / f"member_{m}", settings, progress=False)
             if m == 0:
                 problem.force_field.load_state_dict(one.state_dict())  # scales and statistics are of the data
+            on_scale_of(problem.force_field, one)
             for name, parameter in one.named_parameters():
                 draws.setdefault(name, []).append(parameter.detach().to(torch.float64))
         stacked = {name: torch.stack(values) for name, values in draws.items()}
         differ = {name: values for name, values in stacked.items() if bool((values != values[0]).any())}
-        return with_members(problem.force_field, differ)
+        return by_members(with_members(problem.force_field, differ), problem.data, self.calibration)
+
+
+def on_scale_of(first: ForceField, one: ForceField) -> None:
+    """Bring the networks of a member to the scale of the features that the first has.
+
+    Raises:
+        ValueError: something else in them follows from the data.
+    """
+    for mine, other in zip(one.modules(), first.modules(), strict=True):
+        if isinstance(mine, MLP) and isinstance(other, MLP):
+            mine.rescale(other.scale.mean, other.scale.std)
+    pairs = zip(one.named_buffers(), first.named_buffers(), strict=True)
+    differ = [name for (name, mine), (_, other) in pairs if not torch.equal(mine, other.to(mine))]
+    if differ:
+        raise ValueError(
+            f"`kind` must be seeds for a model whose {differ} follow from the data, got other data for each member; "
+            "set bayes.kind=seeds"
+        )
+
+
+def with_places(data: Any, places: list[np.ndarray], counts: list[int]) -> Any:
+    """Return the data module with blocks of its training structures as often as they count."""
+    out = copy.copy(data)
+    out.train_set = data.train_set.chosen(np.concatenate([np.tile(p, n) for p, n in zip(places, counts, strict=True)]))
+    return out
 
 
 def refit(left: LeftOut, counts: dict[Any, int]) -> Tensor:

@@ -38,6 +38,7 @@ class Residuals(NamedTuple):
     structure: np.ndarray  # (n,) place in the data set
     atom: np.ndarray  # (n,) eV, deviation of the energy of the atom whose force it is; zeros of energies
     size: np.ndarray  # (n,) eV/Angstrom, length of the predicted force
+    whole: np.ndarray  # (n,) eV/atom, deviation of the energy of the structure whose force it is
 
 
 class Kept(NamedTuple):
@@ -158,14 +159,16 @@ class LeftOut:
         """Return the errors of one structure; components that symmetry fixes are left out."""
         rows, atoms = self.kept[i].rows[target].to(torch.float64), self.kept[i].atoms.to(torch.float64)
         phi, y = rows[:, :-1], rows[:, -1]
-        atom, size, keep = torch.zeros_like(y), torch.zeros_like(y), torch.ones_like(y, dtype=torch.bool)
+        atom, size, whole = torch.zeros(3, len(y), dtype=torch.float64)
+        keep = torch.ones_like(y, dtype=torch.bool)
         if target == "forces" and len(y) == 3 * len(atoms):
             keep = (phi / self.scale()).square().mean(1).sqrt() > FIXED
             atom = (atoms @ fitted.root).square().sum(1).sqrt().repeat_interleave(3)
             size = (phi @ fitted.mean).view(-1, 3).norm(dim=1).repeat_interleave(3)
+            whole = (atoms.mean(0) @ fitted.root).norm().expand(len(y))
         error, sigma = y - phi @ fitted.mean, (phi @ fitted.root).square().sum(1).sqrt()
         place = torch.full((len(y),), i)
-        return Residuals(*[column[keep].numpy() for column in (error, sigma, place, atom, size)])
+        return Residuals(*[column[keep].numpy() for column in (error, sigma, place, atom, size, whole)])
 
     def scale(self) -> Tensor:
         """Return the root mean square of each column over all forces, (P,)."""
@@ -188,5 +191,5 @@ def rows_of(force_field: ForceField, dataset: Any, targets: list[str]) -> Iterat
 def joined(parts: list[Residuals]) -> Residuals:
     """Put residuals behind each other."""
     if not parts:
-        return Residuals(*np.zeros((5, 0)))
+        return Residuals(*np.zeros((6, 0)))
     return Residuals(*[np.concatenate(column) for column in zip(*parts, strict=True)])

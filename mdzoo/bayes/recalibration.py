@@ -3,10 +3,13 @@ r"""From deviations by the parameters to deviations and intervals that hold, by 
 The posterior of the parameters is far too narrow for a model that cannot fit its data: what it says is a scale that
 knows the neighbourhood, and no more. On errors e of structures that a fit did not see,
 
-    s = c(sigma),    c the monotone curve of log rms(e) over log sigma        (isotonic regression over bins)
+    s = c(sigma),    c the monotone curve of the log width of e over log sigma        (isotonic regression over bins)
     interval of probability p:  +- q_p s,    q_p the ceil((n + 1) p)-th smallest |e| / s of n
 
-the second line being split conformal prediction (Vovk et al., 2005; Angelopoulos, Bates, DOI 10.1561/2200000101). The
+where the width is the root mean square, and of the few energies the 90 % quantile of |e| over that of a standard normal
+number, so that intervals hold at each sigma; deviations of force components are multiplied by a second such curve over
+the deviation of the energy of their structure, which tells a new kind of structure better than they do. The second line
+is split conformal prediction (Vovk et al., 2005; Angelopoulos, Bates, DOI 10.1561/2200000101). The
 curve sees errors of left-out groups too, so that it rises where a structure is of a new kind; the quantiles see those
 of left-out folds alone. Deviations of a group of the data are multiplied by the quantile of its own |e| / s at 90 %
 over that of all, where it has `FEW` errors or more: its 90 % interval is then split conformal by itself. Structures
@@ -18,11 +21,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from scipy.special import ndtri
 
 from mdzoo.bayes.calibration import LEVELS, Predicted
 from mdzoo.bayes.left_out import Residuals
 
-BINS = {"energy": 6, "forces": 20}
+BINS = {"energy": 6, "forces": 20, "novelty": 10}
 FEW = 200
 """Errors below which a group has no factor of its own."""
 SHARE = 89
@@ -31,8 +35,8 @@ SHARE = 89
 Array = np.ndarray
 
 
-def curve(sigma: Array, error: Array, bins: int, flat: bool) -> dict[str, Any]:
-    """Return the knots of a monotone curve from sigma to the root mean square of errors, see `Curve`.
+def curve(sigma: Array, error: Array, bins: int, flat: bool, quantile: bool = False) -> dict[str, Any]:
+    """Return the knots of a monotone curve from sigma to the width of errors, see `Curve`.
 
     Raises:
         ValueError: there are too few errors.
@@ -44,9 +48,27 @@ def curve(sigma: Array, error: Array, bins: int, flat: bool) -> dict[str, Any]:
         )
     order = np.array_split(np.argsort(sigma, kind="stable"), bins)
     x = np.array([0.5 * math.log(np.square(sigma[part]).mean()) for part in order])
-    y = isotonic(np.array([np.square(error[part]).mean() for part in order]), np.array([len(p) for p in order]))
+    width = squared_quantile if quantile else mean_square
+    y = isotonic(np.array([width(error[part]) for part in order]), np.array([len(p) for p in order]))
     apart = np.concatenate([[True], np.diff(x) > 1e-9])
     return {"x": x[apart].tolist(), "y": (0.5 * np.log(y[apart])).tolist(), "flat": flat}
+
+
+def mean_square(error: Array) -> float:
+    """Return the mean of squares."""
+    return float(np.square(error).mean())
+
+
+def squared_quantile(error: Array) -> float:
+    """Return the square of the 90 % quantile of |e| in units of that of a standard normal number."""
+    return float(quantiles(np.abs(error))[SHARE] / ndtri(0.95)) ** 2
+
+
+def novelty(whole: Array, scores: Array) -> dict[str, Any]:
+    """Return the knots of the curve from the deviation of a structure's energy to rms(e / s), constant at its ends."""
+    knots = curve(whole, scores, BINS["novelty"], True)
+    x, y = knots["x"], knots["y"]
+    return {"x": [x[0] - 1.0, *x, x[-1] + 60.0], "y": [y[0], *y, y[-1]], "flat": True}
 
 
 def isotonic(values: Array, weights: Array) -> Array:
@@ -84,12 +106,21 @@ def found(near: Residuals, far: Residuals | None, groups: Array, target: str) ->
         target: `energy` or `forces`.
     """
     both = [near] if far is None or len(far.error) == 0 else [near, far]
-    sigma, error = (np.concatenate([getattr(r, name) for r in both]) for name in ("sigma", "error"))
-    knots = curve(sigma, error, BINS[target], target == "energy")
-    scores = np.abs(near.error) / through(knots, near.sigma)
+    sigma, error, whole = (np.concatenate([getattr(r, name) for r in both]) for name in ("sigma", "error", "whole"))
+    energies = target == "energy"
+    known: dict[str, Any] = {"curve": curve(sigma, error, BINS[target], energies, energies)}
+    if not energies and float(whole.min()) > 0.0:
+        known["novelty"] = novelty(whole, error / through(known["curve"], sigma))
     names = groups[near.structure.astype(np.int64)]
+    scores = np.abs(near.error) / scale(known, near)
     own = group_factors(scores, names)
-    return {"curve": knots, "quantile": quantiles(scores / factors(own, names)).tolist(), "groups": own}
+    return {**known, "quantile": quantiles(scores / factors(own, names)).tolist(), "groups": own}
+
+
+def scale(known: Mapping[str, Any], residuals: Residuals) -> Array:
+    """Return s of each error."""
+    sigma = through(known["curve"], residuals.sigma)
+    return sigma * through(known["novelty"], residuals.whole) if "novelty" in known else sigma
 
 
 def group_factors(scores: Array, names: Array) -> dict[str, float]:
@@ -144,13 +175,15 @@ def local_scale(residuals: Residuals, a: float, b: float, least: float) -> Array
 def local(near: Residuals, far: Residuals | None, groups: Array) -> dict[str, Any]:
     """Return the calibration of the scale of forces that costs no derivative, see `SureForceField`."""
     a, b, least = local_powers(near)
-    scaled, other = [r and r._replace(sigma=local_scale(r, a, b, least)) for r in (near, far)]
+    scaled, other = [
+        r and r._replace(sigma=local_scale(r, a, b, least), whole=np.zeros_like(r.whole)) for r in (near, far)
+    ]
     return {**found(scaled, other, groups, "forces"), "powers": [a, b], "least": least}  # type: ignore[arg-type]
 
 
 def applied(known: Mapping[str, Any], residuals: Residuals, groups: Array | None = None) -> Predicted:
     """Return errors with calibrated deviations and quantiles; those of known groups with their factors."""
-    sigma = through(known["curve"], residuals.sigma)
+    sigma = scale(known, residuals)
     if groups is not None:
         sigma = sigma * factors(known.get("groups", {}), groups[residuals.structure.astype(np.int64)])
     return Predicted(residuals.error, sigma, np.asarray(known["quantile"]))

@@ -1,5 +1,6 @@
 """Structures with labels as a map-style data set: `[i] -> Batch` of one structure, `[[i, j]] -> Batch` of several."""
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -106,6 +107,14 @@ class StructureSet(Dataset):
             self._kept[index] = batch
             self._bytes += size
         return batch
+
+    def chosen(self, places: Sequence[int]) -> "StructureSet":
+        """Return the structures at these places, any of them several times."""
+        out = copy.copy(self)
+        for name in ("frames", "rows", "groups", "energies", "names"):
+            setattr(out, name, [getattr(self, name)[int(k)] for k in places])
+        out.cutoff = self.cutoff  # nothing is kept yet
+        return out
 
     def charged_frames(self) -> list[Atoms]:
         """Return the structures with the charges of `charges_key` where ASE and engines look for them."""

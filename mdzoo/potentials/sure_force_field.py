@@ -87,9 +87,9 @@ class SureForceField(nn.Module):
     r"""A ForceField beside the deviations of what it says.
 
     Energies: in closed form where there is one, else over the members. Forces: over the `members`, exactly, at a
-    backward pass each; or `local`, `sigma_i^a |F_i|^b` with the deviation sigma_i of the energy of the atom, which
-    costs next to nothing; curves that were found on errors of structures left out of training turn both into deviations
-    that hold (`mdzoo.bayes.recalibration`).
+    backward pass each, times what the deviation of their structure's energy is worth; or `local`, `sigma_i^a |F_i|^b`
+    with the deviation sigma_i of the energy of the atom, which costs next to nothing; curves that were found on errors
+    of structures left out of training turn all of them into deviations that hold (`mdzoo.bayes.recalibration`).
 
     Arguments:
         force_field: whose potential knows its uncertainty.
@@ -114,6 +114,8 @@ class SureForceField(nn.Module):
             raise ValueError("`forces` must be members for a model without calibration, got local; calibrate it first")
         curves = {key: Curve(**given[key]["curve"]) if key in given else identity() for key in ("energy", "forces")}
         self.energy_curve, self.forces_curve = curves["energy"], curves["forces"]
+        one = {"x": [0.0, 60.0], "y": [0.0, 0.0], "flat": True}
+        self.novelty_curve = Curve(**given.get("forces", {}).get("novelty", one))
         local = given.get("local", {"curve": {"x": [0.0, 1.0], "y": [0.0, 1.0]}, "powers": [1.0, 0.0], "least": 1.0})
         self.local_curve = Curve(**local["curve"])
         self.powers = [float(power) for power in local["powers"]]
@@ -130,7 +132,8 @@ class SureForceField(nn.Module):
         ensemble = segment_sum(said.members.detach().T.to(torch.float64), graph.batch, graph.cell.shape[0])
         forces = torch.zeros_like(out.forces)
         if self.how == 0:
-            forces = self.forces_curve(self.force_field.member_forces(graph).std(0))
+            worth = self.novelty_curve(said.total.detach() / atoms).to(forces.dtype)
+            forces = self.forces_curve(self.force_field.member_forces(graph).std(0)) * worth[graph.batch].unsqueeze(1)
         elif self.how == 1:
             forces = self.local_curve(self.local(said.parameter.detach(), out.forces)).unsqueeze(1).expand([-1, 3])
         parameter, grade = said.parameter.detach(), said.grade.detach()

@@ -132,3 +132,19 @@ class MLP(Regressor):
         with torch.no_grad():
             self.linear.weights.copy_(weights * self.scale.std)
             self.linear.bias.copy_(bias + weights @ self.scale.mean)
+
+    @torch.jit.unused
+    def rescale(self, mean: Tensor, std: Tensor) -> None:
+        """Take another scale of the features, and stay the same function of them."""
+        with torch.no_grad():
+            mean, std = mean.to(self.scale.mean), std.to(self.scale.std)
+            factor, shift = std / self.scale.std, (mean - self.scale.mean) / self.scale.std
+            self.linear.bias.add_(self.linear.weights @ shift)
+            self.linear.weights.mul_(factor)
+            for network in self.networks:
+                first: Any = network
+                affine = first.layers[0].affine
+                affine.bias.add_((shift @ affine.weight).unsqueeze(1))
+                affine.weight.mul_(factor.unsqueeze(1))
+            self.scale.mean.copy_(mean)
+            self.scale.std.copy_(std)

@@ -134,7 +134,7 @@ def test_each_group_is_covered_by_itself_and_a_new_one_as_all():
         place = RNG.integers(0, 2, count)
         error = np.where(place == 0, 1.0, 3.0) * RNG.standard_t(5, size=count)
         one = RNG.uniform(0.9, 1.1, count)
-        return Residuals(error, one, place, one, one)
+        return Residuals(error, one, place, one, one, one)
 
     known = found(drawn(20000), None, groups, "forces")
     fresh = drawn(20000)
@@ -146,6 +146,36 @@ def test_each_group_is_covered_by_itself_and_a_new_one_as_all():
     np.testing.assert_array_equal(applied(known, new, groups).sigma, applied(known, new).sigma)
     few = found(drawn(150), None, groups, "forces")
     assert few["groups"] == {}
+
+
+def test_what_is_new_is_wider():
+    """Where deviations of components say nothing, that of the structure's energy finds which are five times wrong."""
+    groups = np.array(["old"])
+
+    def drawn(count, new):
+        one, place = np.ones(count), np.zeros(count, dtype=int)
+        whole = (3.0 if new else 1.0) * RNG.uniform(0.9, 1.1, count)
+        sigma = RNG.uniform(0.9, 1.1, count)
+        return Residuals((5.0 if new else 1.0) * RNG.normal(size=count), sigma, place, one, one, whole)
+
+    known = found(drawn(20000, False), drawn(4000, True), groups, "forces")
+    for new in (False, True):
+        said = applied(known, drawn(20000, new))
+        assert float(coverage(said, [0.9])[0]) == pytest.approx(0.9, abs=0.02)
+    ends = through(known["novelty"], np.array([1e-9, 1e9]))
+    np.testing.assert_allclose(ends, np.exp([known["novelty"]["y"][0], known["novelty"]["y"][-1]]))
+
+
+def test_intervals_of_energies_hold_at_each_deviation():
+    """Half of the energies have errors of heavy tails: 90 % of either half is within, where a mean square says more."""
+    sigma = np.concatenate([RNG.uniform(0.9, 1.0, 3000), RNG.uniform(2.0, 2.2, 3000)])
+    error = np.concatenate([RNG.normal(size=3000), 2.0 * RNG.standard_t(2, size=3000)])
+    zero = np.zeros(6000)
+    known = found(Residuals(error, sigma, zero.astype(int), zero, zero, zero), None, np.array(["all"]), "energy")
+    said = applied(known, Residuals(error, sigma, zero, zero, zero, zero))
+    for part in (slice(0, 3000), slice(3000, None)):
+        half = Predicted(said.error[part], said.sigma[part], said.quantile)
+        assert float(coverage(half, [0.9])[0]) == pytest.approx(0.9, abs=0.02)
 
 
 def test_a_curve_needs_errors():

@@ -13,9 +13,13 @@ from mdzoo.bayes.lift import Density, Lifted, Predictor
 from mdzoo.bayes.likelihood import Likelihood
 from mdzoo.bayes.prior import sites_of
 from mdzoo.bayes.svi import Svi
+from mdzoo.fit.callbacks import read_checkpoint
 from mdzoo.fit.loss import RESIDUALS
 from tests.bayes.linear_cell import Cell
 from tests.fit import cases
+from tests.fit.test_resume import Killed, killed_at
+
+LAST = "svi/checkpoints/last.ckpt"
 
 
 class Normal:
@@ -151,18 +155,26 @@ def problem(run_dir, count=9):
     return Problem(cases.network(), cases.data(cases.frames(count)), table, None, run_dir, None, 0)
 
 
-def test_minibatches_go_through_the_one_module_and_are_resumed(tmp_path):
-    """A run of two epochs that goes on to four ends where an uninterrupted one does."""
-    options = {"members": 4, "guide": "mean_field", "batch_size": 4}
-    whole = Svi(epochs=4, **options)(problem(tmp_path / "whole"))
+def test_minibatches_go_through_the_one_module_and_are_resumed(tmp_path, monkeypatch):
+    """A run that is killed in its second epoch ends, once it is started again, in the bits of one that was not."""
+    options = {"members": 4, "guide": "mean_field", "batch_size": 4, "epochs": 3}
+    whole = Svi(**options)(problem(tmp_path / "whole"))
     log = (tmp_path / "whole" / "svi" / "log" / "metrics.csv").read_text()
     assert "train/loss" in log
     assert "train/force_mae" in log
     assert vars(whole)["extra"]["inference"]["method"] == "svi"
     graph = cases.data().train_set[2].graph
     assert whole.potential.members(graph).shape[0] == 4
-    again = Svi(epochs=4, **options)(problem(tmp_path / "whole"))  # nothing is left to do: the checkpoint is the end
-    torch.testing.assert_close(again.potential.members(graph), whole.potential.members(graph))
+    with monkeypatch.context() as patch:
+        killed_at(4, patch)
+        with pytest.raises(Killed):
+            Svi(**options)(problem(tmp_path / "broken"))
+    again = Svi(**options)(problem(tmp_path / "broken"))
+    assert torch.equal(again.potential.members(graph), whole.potential.members(graph))
+    one, other = (read_checkpoint(tmp_path / run / LAST) for run in ("whole", "broken"))
+    assert one["global_step"] == other["global_step"] == 9
+    for name, value in one["state_dict"].items():
+        assert torch.equal(other["state_dict"][name], value), name
 
 
 def test_what_svi_refuses(tmp_path):
