@@ -1,12 +1,13 @@
 """The slopes of the density of `SO4` by the edge vectors, for the rows of linear fits."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from mdzoo.basis.hypersphere import turning_rows
 from mdzoo.basis.radial import chebyshev_slopes
+from mdzoo.descriptors.slopes import fresh
 
 CHUNK = 16384
 """Edges in one pass."""
@@ -16,7 +17,10 @@ def density_slopes(so4: Any, vectors: Tensor, here: Tensor, there: Tensor) -> Te
     """Return `dA/dr_ij`, (E, 3, C), of edges (E, 3) from species `here` to species `there`."""
     out = vectors.new_zeros(vectors.shape[0], 3, so4.n_densities, so4.own.shape[1] // so4.n_densities)
     for part, *edges in zip(*(t.split(CHUNK) for t in (out, vectors, here, there)), strict=True):
-        slopes = polynomial_slopes(so4, *edges).permute(2, 1, 0).unsqueeze(2)
+        r = torch.linalg.vector_norm(edges[0], dim=1)
+        n = (edges[0] / r.unsqueeze(1)).T.contiguous()
+        slopes = torch.cat(polynomial_slopes(so4, edge_rows(so4, r, n, *edges[1:]), rooms_like(so4, n)))
+        slopes = slopes.permute(2, 1, 0).unsqueeze(2)
         if so4.n_densities > 1:
             slopes = slopes * torch.nn.functional.one_hot(edges[2], so4.n_densities).to(slopes).view(
                 -1, 1, so4.n_densities, 1
@@ -25,32 +29,55 @@ def density_slopes(so4: Any, vectors: Tensor, here: Tensor, there: Tensor) -> Te
     return torch.nn.functional.pad(out.flatten(2), (0, so4.n_channels - so4.own.shape[1]))
 
 
-def polynomial_slopes(so4: Any, vectors: Tensor, here: Tensor, there: Tensor) -> Tensor:
-    """Return the slopes of the weighted orthonormal polynomials, (K, 3, E).
+class EdgeRows(NamedTuple):
+    """The factors of the polynomials of each edge, with their slopes."""
 
-    For each m the axial rows are made orthonormal before they meet the turning ones: two products for each number.
-    """
-    r = torch.linalg.vector_norm(vectors, dim=1)
-    n = (vectors / r.unsqueeze(1)).T.contiguous()
+    d_cosine: Tensor  # (3, E) of cos t
+    d_z: Tensor  # (3, E) of sin t n_z
+    turning: Tensor  # (rows, E) weighted
+    d_turning: Tensor  # (rows, 3, E)
+    axial: Tensor  # (rows, E)
+    by_cosine: Tensor  # (rows, E) their derivatives
+    by_z: Tensor
+
+
+def edge_rows(so4: Any, r: Tensor, n: Tensor, here: Tensor, there: Tensor) -> EdgeRows:
+    """Return the factors for edges at r (E,) along n (3, E) between species `here` and `there`."""
     (c, s, weight), (d_c, d_s, d_weight) = angle_slopes(so4, r, here, there)
     point = s * n
     along = s / r * torch.eye(3).to(n).unsqueeze(2) + (d_s - s / r) * n.unsqueeze(1) * n  # d point_k, (k, 3, E)
     turning = turning_rows(point[0], point[1], torch.ones_like(r), so4.twojmax)
     d_turning = turning.unsqueeze(1) * (d_weight * n) + weight * in_plane(turning, along)
     turning = turning * weight
-    axial, by_c, by_z = axial_slopes(c, point[2], so4.twojmax)
-    blocks: list[list[Tensor]] = [[] for _ in range(so4.twojmax + 1)]
-    first = 0
+    return EdgeRows(d_c * n, along[2], turning, d_turning, *axial_slopes(c, point[2], so4.twojmax))
+
+
+def polynomial_slopes(so4: Any, rows: EdgeRows, out: list[Tensor]) -> list[Tensor]:
+    """Write the slopes of the weighted orthonormal polynomials of each spin to `out`, (K, 3, E), and return it.
+
+    For each m the axial rows are made orthonormal before they meet the turning ones: two products for each number.
+    """
+    first, starts = 0, [0] * len(out)
     for m, matrix in enumerate(so4.harmonics.matrix.split(so4.harmonics.counts, 1)):
+        turns, sizes = so4.harmonics.turns[m], list(range(1, so4.twojmax - m + 2))
         to_functions = matrix[: so4.harmonics.counts[m]].T
-        g, g_c, g_z = ((to_functions @ rows[: len(to_functions)]).unsqueeze(1) for rows in (axial, by_c, by_z))
-        d_g = (g_c * (d_c * n)).addcmul_(g_z, along[2])
-        for row in range(first, first + so4.harmonics.turns[m]):
-            slopes = (d_turning[row] * g).addcmul_(turning[row], d_g)
-            for level, part in enumerate(slopes.split(list(range(1, so4.twojmax - m + 2)))):
-                blocks[m + level].append(part)
-        first += so4.harmonics.turns[m]
-    return torch.cat([part for parts in blocks for part in parts])
+        value, g_c, g_z = ((to_functions @ each[: len(to_functions)]).unsqueeze(1) for each in rows[-3:])
+        slopes = (g_c * rows.d_cosine).addcmul_(g_z, rows.d_z)
+        own, d_own = rows.turning[first : first + turns, None, None], rows.d_turning[first : first + turns, None]
+        for spin, (g, d_g) in enumerate(zip(value.split(sizes), slopes.split(sizes), strict=True), m):
+            start = starts[spin]
+            starts[spin] += turns * len(g)
+            part = out[spin][start : starts[spin]].unflatten(0, (turns, -1))
+            torch.mul(d_own, g, out=part)
+            part.addcmul_(own, d_g)
+        first += turns
+    return out
+
+
+def rooms_like(so4: Any, n: Tensor) -> list[Tensor]:
+    """Return room for what `polynomial_slopes` gives for n (3, E)."""
+    sizes = so4.products.sizes
+    return list(fresh((sum(sizes), *n.shape), n).split(sizes))
 
 
 def angle_slopes(so4: Any, r: Tensor, here: Tensor, there: Tensor) -> tuple[list[Tensor], list[Tensor]]:

@@ -14,7 +14,7 @@ from mdzoo.descriptors.expansion import by_atoms, by_species, expand, surroundin
 from mdzoo.descriptors.hypersphere_slopes import density_slopes
 from mdzoo.descriptors.slopes import Block
 from mdzoo.descriptors.triple_products import TripleProducts
-from mdzoo.descriptors.triple_slopes import slopes_of
+from mdzoo.descriptors.triple_slopes import slopes_by_places, slopes_of
 from mdzoo.graph import Graph
 from mdzoo.ops import pad
 
@@ -184,9 +184,15 @@ class SO4(Descriptor):
         return energies, torch.nn.functional.pad(slopes, [0, density.shape[1] - slopes.shape[1]])
 
     @torch.jit.unused
+    @torch.no_grad()
+    def slopes(self, graph: Graph) -> tuple[Tensor, Tensor]:
+        """Return the features, (n, F), and dB_i/dr_ij, (n, J, 3, F), in the table of `mdzoo.ops.padding`."""
+        return slopes_by_places(self, graph)
+
+    @torch.jit.unused
     def feature_slopes(self, density: Tensor) -> list[Block]:
         """Return dB/dA, one block; the species behind the density are no place to move along."""
-        return [Block(torch.arange(self.own.shape[1]), slopes_of(self.products, self.whole(density)[0]))]
+        return [Block(torch.arange(self.own.shape[1]), slopes_of(self.products, density)(self.whole(density)[0]))]
 
     @torch.jit.unused
     def edge_slopes(self, graph: Graph) -> Tensor:
