@@ -26,7 +26,7 @@ from torch import Tensor, nn
 import mdzoo
 from mdzoo.data.graphs import graph_from_atoms
 from mdzoo.export import contract as contracts
-from mdzoo.graph import make_graph
+from mdzoo.graph import Graph, make_graph
 from mdzoo.potentials.checkpoint import as_json, warn_of_inference, write_atomically
 from mdzoo.potentials.force_field import ForceField, Prediction
 from mdzoo.potentials.mapping import map_kernels
@@ -113,6 +113,37 @@ class ExportedSure(nn.Module):
         out = self.sure(graph)
         torch.set_grad_enabled(before)
         return out
+
+    @torch.jit.export
+    def plain(self, inputs: list[Tensor]) -> Prediction:
+        """Return what the file would give without deviations, at its cost: the arguments of `forward` in one list."""
+        before = torch.is_grad_enabled()
+        torch.set_grad_enabled(True)
+        out = self.sure.force_field(graph_of(inputs))
+        torch.set_grad_enabled(before)
+        return out
+
+    @torch.jit.export
+    def pieces(self, inputs: list[Tensor], forces: bool) -> tuple[Tensor, Tensor, Tensor]:
+        """Return `SureForceField.pieces` of an engine's block of atoms."""
+        before = torch.is_grad_enabled()
+        torch.set_grad_enabled(True)
+        out = self.sure.pieces(graph_of(inputs), forces)
+        torch.set_grad_enabled(before)
+        return out
+
+    @torch.jit.export
+    def force_deviations(self, sigma: Tensor, forces: Tensor, members: Tensor) -> Tensor:
+        """Return `SureForceField.force_deviations` of all pieces together."""
+        dtype = self.sure.force_field.unit.dtype
+        return self.sure.force_deviations(sigma.to(dtype), forces.to(dtype), members.to(dtype))
+
+
+def graph_of(given: list[Tensor]) -> Graph:
+    """Return the graph of the arguments of an exported model."""
+    return make_graph(
+        given[0], given[1], given[2], given[3], given[4], given[5], given[6], given[7], given[8], given[9], given[10]
+    )
 
 
 def export(

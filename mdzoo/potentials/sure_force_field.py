@@ -130,12 +130,9 @@ class SureForceField(nn.Module):
         atoms = torch.bincount(graph.batch, minlength=graph.cell.shape[0]).clamp_min(1)
         energy = atoms * self.energy_curve(said.total.detach() / atoms)
         ensemble = segment_sum(said.members.detach().T.to(torch.float64), graph.batch, graph.cell.shape[0])
-        forces = torch.zeros_like(out.forces)
+        forces = self.force_deviations(said.parameter.detach(), out.forces, self.member_forces(graph, True))
         if self.how == 0:
-            worth = self.novelty_curve(said.total.detach() / atoms).to(forces.dtype)
-            forces = self.forces_curve(self.force_field.member_forces(graph).std(0)) * worth[graph.batch].unsqueeze(1)
-        elif self.how == 1:
-            forces = self.local_curve(self.local(said.parameter.detach(), out.forces)).unsqueeze(1).expand([-1, 3])
+            forces = forces * self.novelty_curve(said.total.detach() / atoms).to(forces.dtype)[graph.batch].unsqueeze(1)
         parameter, grade = said.parameter.detach(), said.grade.detach()
         return SurePrediction(
             out.energy,
@@ -150,6 +147,35 @@ class SureForceField(nn.Module):
             grade,
             ensemble,
         )
+
+    def pieces(self, graph: Graph, forces: bool) -> tuple[Tensor, Tensor, Tensor]:
+        """Return what an engine adds up over its blocks of atoms and its ranks, for `force_deviations` at the end.
+
+        The deviation of the energy of each atom and its grade, (N,), whole where the atom has its edges; and where
+        `forces` are asked for, those by the members, (N, M, 3), of the edges of this graph; M = 0 for none.
+        """
+        graph = within(graph, self.force_field.cutoff)
+        cast = with_leaves(graph, graph.vectors.detach().to(self.force_field.unit.dtype), graph.positions, graph.cell)
+        said = self.force_field.potential.deviations(cast)
+        members = self.member_forces(graph, forces)
+        return said.parameter.detach(), said.grade.detach(), members
+
+    def member_forces(self, graph: Graph, wanted: bool) -> Tensor:
+        """Return the forces by the members, (N, M, 3), where deviations are made of them, else M = 0."""
+        if wanted and self.how == 0:
+            return self.force_field.member_forces(graph).transpose(0, 1)
+        return graph.vectors.new_zeros([graph.species.shape[0], 0, 3], dtype=self.force_field.unit.dtype)
+
+    def force_deviations(self, sigma: Tensor, forces: Tensor, members: Tensor) -> Tensor:
+        """Return the deviation of each component of the forces, (N, 3), from what `pieces` gave and whole forces.
+
+        What the novelty of a whole structure is worth is not in it: the box of an engine is no structure of a data set.
+        """
+        if self.how == 0:
+            return self.forces_curve(members.std(1))
+        if self.how == 1:
+            return self.local_curve(self.local(sigma, forces)).unsqueeze(1).expand([-1, 3])
+        return torch.zeros_like(forces)
 
     def local(self, sigma: Tensor, forces: Tensor) -> Tensor:
         """Return `sigma_i^a (|F_i| + f)^b`, (N,)."""

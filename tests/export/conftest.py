@@ -25,3 +25,24 @@ def exported32(tmp_path_factory):
     """Return the path of the hybrid, exported in float32."""
     path = tmp_path_factory.mktemp("export") / "model32.pt"
     return export(hybrid(), path, references=[silicon()], dtype="float32")
+
+
+@pytest.fixture(scope="session")
+def plugin():
+    """Return the path of the plugin of LAMMPS, which is built where it was not."""
+    from mdzoo.export.lammps.build import build
+
+    try:
+        return build()
+    except FileNotFoundError as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture
+def lammps(plugin):
+    """Load the plugin; it stays loaded for the process."""
+    from tests.reference.engine import lammps_instance
+
+    engine = lammps_instance()
+    engine.command(f"plugin load {plugin}")
+    engine.close()

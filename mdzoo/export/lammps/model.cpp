@@ -93,6 +93,13 @@ double deviation(const std::vector<double> &found, const std::vector<double> &ex
   return worst;
 }
 
+c10::List<torch::Tensor> listed(const std::vector<c10::IValue> &values)
+{
+  c10::List<torch::Tensor> out;
+  for (const auto &value : values) out.push_back(value.toTensor());
+  return out;
+}
+
 torch::Device device_of(const std::string &name)
 {
   if (name == "auto") return torch::cuda::is_available() ? torch::Device("cuda:0") : torch::Device("cpu");
@@ -115,6 +122,8 @@ struct Model::Engine {
   torch::jit::Module module;
   torch::Device device;
   torch::Tensor zeros;  // (e, 3) shifts of an engine whose ghosts are atoms
+
+  std::vector<c10::IValue> arguments(const Inputs &);
 };
 
 Model::Model(const std::string &path, const std::string &wanted)
@@ -149,6 +158,11 @@ Model::Model(const std::string &path, const std::string &wanted)
   reach = engine->module.attr("reach").toInt();
   dtype = engine->module.attr("dtype").toStringRef();
   self_test(extra[CONTRACT]);
+  sure = engine->module.find_method("pieces").has_value();
+  if (!sure) return;
+  Pieces some;
+  pieces(inputs_of(json::parse(extra[CONTRACT]).at("references").at(0).at("inputs")), true, some);
+  width = some.members.size() / std::max<size_t>(some.sigma.size(), 1);
 }
 
 Model::~Model() = default;
@@ -160,7 +174,7 @@ void Model::self_test(const std::string &text)
   const auto &tolerances = contract.at("tolerances").at(dtype).at(kind);
   for (const auto &entry : contract.at("references")) {
     Outputs out;
-    evaluate(inputs_of(entry.at("inputs")), out);
+    run("forward", inputs_of(entry.at("inputs")), out);
     std::map<std::string, std::vector<double>> found = out.further;
     found["energies"] = out.energies;
     found["forces"] = out.forces;
@@ -177,24 +191,32 @@ void Model::self_test(const std::string &text)
   }
 }
 
-void Model::evaluate(const Inputs &in, Outputs &out)
+std::vector<c10::IValue> Model::Engine::arguments(const Inputs &in)
 {
   const auto n = static_cast<int64_t>(in.species.size()), e = static_cast<int64_t>(in.centers.size());
-  if (in.shifts.empty() && (!engine->zeros.defined() || engine->zeros.size(0) < e))
-    engine->zeros = torch::zeros({e + e / 8, 3}, torch::dtype(torch::kFloat64).device(engine->device));
-  const auto to = [this](const torch::Tensor &tensor) { return tensor.to(engine->device); };
+  if (in.shifts.empty() && (!zeros.defined() || zeros.size(0) < e))
+    zeros = torch::zeros({e + e / 8, 3}, torch::dtype(torch::kFloat64).device(device));
+  const auto to = [this](const torch::Tensor &tensor) { return tensor.to(device); };
   double total = 0.0;
   for (const double charge : in.charges) total += charge;
   const auto pbc = torch::tensor({in.pbc[0], in.pbc[1], in.pbc[2]}, torch::kBool).unsqueeze(0);
   const auto cell = torch::from_blob(const_cast<double *>(in.cell), {1, 3, 3}, torch::kFloat64);
-  const auto found = engine->module
-                         .forward({to(view(in.species)), to(view(in.positions, {n, 3})),
-                                   torch::zeros({n}, torch::dtype(torch::kInt64).device(engine->device)),
-                                   to(view(in.ids)), to(view(in.charges, {n})),
-                                   to(torch::full({1}, total, torch::kFloat64)), to(cell), to(pbc),
-                                   to(view(in.centers)), to(view(in.neighbors)),
-                                   in.shifts.empty() ? engine->zeros.slice(0, 0, e) : to(view(in.shifts, {e, 3}))})
-                         .toTuple();
+  return {to(view(in.species)), to(view(in.positions, {n, 3})),
+          torch::zeros({n}, torch::dtype(torch::kInt64).device(device)), to(view(in.ids)), to(view(in.charges, {n})),
+          to(torch::full({1}, total, torch::kFloat64)), to(cell), to(pbc), to(view(in.centers)),
+          to(view(in.neighbors)), in.shifts.empty() ? zeros.slice(0, 0, e) : to(view(in.shifts, {e, 3}))};
+}
+
+void Model::evaluate(const Inputs &in, Outputs &out)
+{
+  run(sure ? "plain" : "forward", in, out);
+}
+
+void Model::run(const std::string &method, const Inputs &in, Outputs &out)
+{
+  auto arguments = engine->arguments(in);
+  if (method != "forward") arguments = {listed(arguments)};
+  const auto found = engine->module.get_method(method)(arguments).toTuple();
   const auto &items = found->elements();
   copy(items[1].toTensor(), out.energies);
   copy(items[2].toTensor(), out.forces);
@@ -204,6 +226,26 @@ void Model::evaluate(const Inputs &in, Outputs &out)
   const auto &schema = found->type()->schema();
   for (size_t k = 6; k < items.size() && schema; k++)
     copy(items[k].toTensor(), out.further[schema->arguments()[k].name()]);
+}
+
+void Model::pieces(const Inputs &in, bool forces, Pieces &out)
+{
+  const auto found = engine->module.get_method("pieces")({listed(engine->arguments(in)), forces}).toTuple();
+  copy(found->elements()[0].toTensor(), out.sigma);
+  copy(found->elements()[1].toTensor(), out.grade);
+  copy(found->elements()[2].toTensor(), out.members);
+}
+
+std::vector<double> Model::force_deviations(const std::vector<double> &sigma, const std::vector<double> &forces,
+                                            const std::vector<double> &members)
+{
+  const auto n = static_cast<int64_t>(sigma.size()), m = static_cast<int64_t>(width / 3);
+  const auto to = [this](const torch::Tensor &tensor) { return tensor.to(engine->device); };
+  const auto found = engine->module.get_method("force_deviations")(
+      {to(view(sigma, {n})), to(view(forces, {n, 3})), to(view(members, {n, m, 3}))});
+  std::vector<double> out;
+  copy(found.toTensor().to(torch::kFloat64).square().mean(1).sqrt(), out);
+  return out;
 }
 
 }  // namespace mdzoo

@@ -32,7 +32,14 @@ struct Outputs {
   std::vector<double> virial;       // (3, 3), sum r (x) f
   std::vector<double> atom_virial;  // (n, 3, 3)
   std::vector<double> charges;      // (n)
-  std::map<std::string, std::vector<double>> further;  // every output of length n behind the six, by its name
+  std::map<std::string, std::vector<double>> further;  // of a self-test: every output behind the six, by its name
+};
+
+// What an engine adds up over blocks and processes before it asks for the deviations of forces.
+struct Pieces {
+  std::vector<double> sigma;    // (n) deviation of the energy of each atom, eV; of those with their edges alone
+  std::vector<double> grade;    // (n) the same
+  std::vector<double> members;  // (n, width) forces by the members
 };
 
 class Model {
@@ -44,6 +51,12 @@ class Model {
 
   void evaluate(const Inputs &inputs, Outputs &outputs);
 
+  // The same for deviations, of a model that is `sure`; forces: whether those of forces are wanted.
+  void pieces(const Inputs &inputs, bool forces, Pieces &out);
+  // The deviation of a component of the force on each atom (n), root mean square of the three.
+  std::vector<double> force_deviations(const std::vector<double> &sigma, const std::vector<double> &forces,
+                                       const std::vector<double> &members);
+
   std::vector<int64_t> atomic_numbers;
   double cutoff = 0.0;
   int64_t reach = 0;
@@ -51,12 +64,15 @@ class Model {
   std::string device;
   std::string versions;   // of mdzoo and torch, of the file and of this process
   double deviation = 0.0;  // the largest of the self-test, in units of its tolerance
+  bool sure = false;      // whether it knows its deviations
+  size_t width = 0;       // columns of Pieces::members
 
  private:
   struct Engine;
   std::unique_ptr<Engine> engine;
 
   void self_test(const std::string &contract);
+  void run(const std::string &method, const Inputs &inputs, Outputs &outputs);
 };
 
 }  // namespace mdzoo

@@ -49,6 +49,7 @@ PairMdzoo::PairMdzoo(LAMMPS *lmp) : Pair(lmp), device("auto")
   restartinfo = 0;
   one_coeff = 1;
   manybody_flag = 1;
+  comm_reverse = 12;  // columns of deviations that go to the owners of ghosts at a time
   centroidstressflag = CENTROID_AVAIL;
 }
 
@@ -195,12 +196,13 @@ void PairMdzoo::fill_edges(int first, int last)
 void PairMdzoo::compute(int eflag, int vflag)
 {
   ev_init(eflag, vflag);
-  for (auto &[name, values] : per_atom) values.assign(atom->nmax, 0.0);
   try {
+    if (sure.asked()) begin_deviations();
     if (model->reach < 0)
       compute_owned();
     else
       compute_ghosts();
+    if (sure.asked()) finish_deviations();
   } catch (const std::exception &problem) {
     fail(problem.what());
   }
@@ -287,26 +289,13 @@ void PairMdzoo::collect(size_t owned)
       vatom[atoms[k]][c] += 0.5 * (w[3 * first[c] + second[c]] + w[3 * second[c] + first[c]]) * to_energy;
     for (int c = 0; cvflag_atom && c < 9; c++) cvatom[atoms[k]][c] += w[3 * first[c] + second[c]] * to_energy;
   }
-  for (const auto &[name, values] : out.further) {
-    auto &table = per_atom[name];
-    table.resize(atom->nmax, 0.0);
-    if (values.size() >= owned)
-      for (size_t k = 0; k < owned; k++) table[atoms[k]] = values[k];
-  }
-}
-
-// Further outputs of the model, such as its uncertainty, for `fix pair` and the Python interface.
-void *PairMdzoo::extract_peratom(const char *name, int &columns)
-{
-  columns = 0;
-  const auto found = per_atom.find(name);
-  return found == per_atom.end() ? nullptr : found->second.data();
+  if (sure.asked()) add_deviations(owned);
 }
 
 double PairMdzoo::memory_usage()
 {
   double bytes = Pair::memory_usage();
-  for (const auto *list : {&in.positions, &in.charges, &in.shifts, &out.energies, &out.forces, &out.atom_virial})
+  for (const auto *list : {&in.positions, &in.charges, &in.shifts, &out.energies, &out.forces, &out.atom_virial, &sure.sums})
     bytes += 8.0 * list->capacity();
   for (const auto *list : {&in.species, &in.ids, &in.centers, &in.neighbors}) bytes += 8.0 * list->capacity();
   return bytes + 4.0 * (atoms.capacity() + row_of.capacity());

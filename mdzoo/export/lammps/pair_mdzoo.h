@@ -3,7 +3,6 @@
 #ifndef LMP_PAIR_MDZOO_H
 #define LMP_PAIR_MDZOO_H
 
-#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -24,10 +23,24 @@ class PairMdzoo : public Pair {
   void init_style() override;
   double init_one(int, int) override;
   void compute(int, int) override;
+  void *extract(const char *, int &) override;
   void *extract_peratom(const char *, int &) override;
+  int pack_reverse_comm(int, int, double *) override;
+  void unpack_reverse_comm(int, int *, double *) override;
   double memory_usage() override;
 
  private:
+  enum { SIGMA, FORCE_SIGMA, GRADE };
+  struct Deviations {
+    int wanted[3] = {0, 0, 0};             // what `fix pair` asks for in this step
+    std::vector<double> values[3];         // of each atom, of the last step that was asked for
+    std::vector<double> sums;              // (atoms and ghosts, columns) forces by the model and by its members
+    int columns = 0, first = 0;            // of sums, and the first of those that are communicated
+    mdzoo::Pieces pieces;
+
+    bool asked() const { return wanted[SIGMA] || wanted[FORCE_SIGMA] || wanted[GRADE]; }
+  };
+
   std::string device;
   std::unique_ptr<mdzoo::Model> model;
   std::vector<int64_t> species_of;  // species of each LAMMPS type, -1 for those that are not the model's
@@ -35,7 +48,7 @@ class PairMdzoo : public Pair {
   mdzoo::Outputs out;
   std::vector<int> atoms;      // which atom each row of the inputs is
   std::vector<int> row_of;     // the row of each atom in the inputs, -1 for none
-  std::map<std::string, std::vector<double>> per_atom;  // further outputs of the last step
+  Deviations sure;
   double to_energy = 1.0;  // units of this run in one eV; lengths are Angstrom in metal and real
 
   void allocate();
@@ -45,6 +58,10 @@ class PairMdzoo : public Pair {
   void compute_ghosts();
   void compute_owned();
   void collect(size_t owned);
+  void begin_deviations();
+  void add_deviations(size_t owned);
+  void force_deviations();
+  void finish_deviations();
   [[noreturn]] void fail(const std::string &);
 };
 
