@@ -178,6 +178,7 @@ def export(
     exported, twin = (cast(force_field, name, uncertainty) for name in (dtype, *[d for d in DTYPES if d != dtype]))
     graphs = [graph_from_atoms(atoms, exported.atomic_numbers, exported.cutoff) for atoms in references]
     inputs = [contracts.inputs_of(graph) for graph in graphs]
+    prepare()
     with silent():
         module = torch.jit.script(exported)
     contract = {
@@ -229,10 +230,11 @@ def load(path: str | Path, device: str = "cpu", check: bool = True) -> torch.jit
 def prepare() -> None:
     """Set TorchScript up for edge counts that change at every step; holds for the whole process.
 
-    The profiling executor re-specialises a graph when shapes change, which costs seconds, and with it the fuser
-    compiles kernels for shapes that never come back. Where the C library is glibc it keeps what a step frees: pages
-    given back would be cleared again at the next step, which took up to a third of its time.
+    The executor's optimiser gains these models nothing and costs seconds at the first call and whenever shapes change;
+    with the fuser it compiles kernels for shapes that never come back. Where the C library is glibc it keeps what a
+    step frees: pages given back would be cleared again at the next step, which took up to a third of its time.
     """
+    torch._C._set_graph_executor_optimize(False)
     torch.jit.set_fusion_strategy([("STATIC", 0), ("DYNAMIC", 0)])
     with contextlib.suppress(OSError, AttributeError, TypeError):
         library = ctypes.CDLL(None)

@@ -46,6 +46,7 @@ class ForceField(nn.Module):
     atomic_numbers: list[int]
     cutoff: float
     reach: int
+    unit: Tensor
     __jit_unused_properties__ = ["dtype"]
 
     def __init__(self, potential: Potential, atomic_numbers: Sequence[int], block_edges: int = 16384) -> None:

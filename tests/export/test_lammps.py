@@ -1,5 +1,6 @@
 """pair_style mdzoo inside LAMMPS: the numbers of Python, on any number of ranks, and clear errors."""
 
+import ctypes
 import json
 import shutil
 import sys
@@ -20,7 +21,7 @@ from mdzoo.export.ase import Calculator
 from mdzoo.export.md import run
 from mdzoo.export.torchscript import export
 from mdzoo.potentials import ForceField, SumPotential, build
-from tests.export.lammps_runs import run_input, under_ranks
+from tests.export.lammps_runs import box_of, run_input
 from tests.reference.engine import Answer, ask_lammps, lammps_instance
 from tests.structures import Structure, crystal, molecule, slab
 from tests.zoo import ZOO, instance
@@ -60,13 +61,6 @@ def same(found: Answer, expected: Answer, tolerance: float = 1e-10) -> None:
         np.testing.assert_allclose(one, other, rtol=0.0, atol=tolerance * scale)
 
 
-def repeated(structure: Structure, times: tuple[int, int, int], rng: np.random.Generator) -> Structure:
-    """Copies of a cell, shaken."""
-    atoms = Atoms(structure.species, structure.positions, cell=structure.cell, pbc=structure.pbc).repeat(times)
-    shaken = atoms.positions + rng.normal(0.0, 0.05, atoms.positions.shape)
-    return Structure(atoms.numbers.tolist(), shaken, atoms.cell.array, structure.pbc)
-
-
 @pytest.mark.parametrize("name", [pytest.param(n, marks=() if n in FEW else pytest.mark.slow) for n in ZOO])
 def test_members_give_the_numbers_of_python(name, lammps, tmp_path):
     n_species = ZOO[name].n_species
@@ -75,27 +69,6 @@ def test_members_give_the_numbers_of_python(name, lammps, tmp_path):
     for structure in structures[: 2 if model.reach < 0 else 3]:  # a slab is periodic in LAMMPS: global terms see that
         found = ask_lammps(structure, commands(path, n_species), n_species)
         same(found, in_python(model, structure, n_species))
-
-
-@pytest.mark.parametrize("ranks", [2, pytest.param(4, marks=pytest.mark.slow)])
-def test_ranks_share_a_system(ranks, plugin, tmp_path, rng):
-    """Atoms of one rank have neighbours on another; one rank may own none of a small cluster."""
-    cases, expected = [], []
-    for name in ("SO3 chebyshev full 4", "SumPotential"):
-        folder = tmp_path / str(len(cases))
-        folder.mkdir()
-        n_species = ZOO[name].n_species
-        model, path = exported_member(name, folder)
-        for structure in (repeated(crystal(n_species), (2, 1, 3), rng), molecule(n_species), slab(n_species)):
-            listed = [structure.species, structure.positions.tolist(), structure.cell.tolist(), list(structure.pbc)]
-            given = [f"plugin load {plugin}", *commands(path, n_species)]
-            cases.append({"structure": listed, "commands": given, "n_species": n_species, "charges": None})
-            expected.append(in_python(model, structure, n_species))
-    (tmp_path / "cases.json").write_text(json.dumps(cases))
-    done = under_ranks(ranks, ["-m", "tests.export.lammps_ranks", tmp_path / "cases.json", tmp_path / "answers.json"])
-    assert done.returncode == 0, done.stdout + done.stderr
-    for found, right in zip(json.loads((tmp_path / "answers.json").read_text()), expected, strict=True):
-        same(Answer(found[0], np.array(found[1]), np.array(found[2])), right)
 
 
 @pytest.fixture(scope="session")
@@ -318,13 +291,15 @@ def test_md_in_lammps_wants_a_path_and_known_elements(silicon, plugin):
         run(silicon[1], bulk("Cu", cubic=True), engine="lammps")
 
 
-def altered(path: Path, out: Path, change) -> Path:
-    """A copy of an exported file with its contract changed."""
+def altered(path: Path, out: Path, change, version: bytes | None = None) -> Path:
+    """A copy of an exported file with its contract changed, or from a torch that writes another version of files."""
     with zipfile.ZipFile(path) as source, zipfile.ZipFile(out, "w") as target:
         for entry in source.infolist():
             data = source.read(entry)
             if entry.filename.endswith("mdzoo.json"):
                 data = json.dumps(change(json.loads(data))).encode()
+            if entry.filename.endswith("/version") and version:
+                data = version
             target.writestr(zipfile.ZipInfo(entry.filename), data)
     return out
 
@@ -357,6 +332,10 @@ def scaled_weight(path: Path, out: Path) -> Path:
             "must have a readable contract",
         ),
         (lambda p, d: f"pair_coeff * * {plain_script(d / 's.pt')} Si", "must be a file that mdzoo exported"),
+        (
+            lambda p, d: f"pair_coeff * * {altered(p, d / 'v.pt', lambda c: c, version=b'999')} Si",
+            "must be a whole exported file that torch .* reads, got .*update torch",
+        ),
     ],
 )
 def test_bad_files_are_refused(given, message, silicon, lammps, tmp_path):
@@ -400,6 +379,48 @@ def test_overlapping_atoms_stop_the_run(silicon, lammps):
     engine = engine_with(silicon[1], atoms)
     with pytest.raises(Exception, match="energies and forces must be finite, got .* atoms may overlap"):
         engine.command("run 0")
+
+
+def test_positions_that_are_no_numbers_stop_the_run(silicon, lammps):
+    """LAMMPS sees them when it makes its list, the plugin at every step between."""
+    engine = engine_with(silicon[1], shaken(1), after=(*commands(silicon[1], 1), "fix 1 all nve"))
+    engine.command("run 0")
+    places = np.array(engine.gather_atoms("x", 1, 3))
+    places[4] = np.nan
+    engine.scatter_atoms("x", 1, 3, (len(places) * ctypes.c_double)(*places))
+    with pytest.raises(Exception, match="positions must be finite, got one that is no number for atom 2 at step 1"):
+        engine.command("run 1 pre no")
+    with pytest.raises(Exception, match="Non-numeric|non-numeric"):
+        engine.command("run 0")
+
+
+def test_lost_atoms_stop_the_run(silicon, lammps):
+    engine = engine_with(silicon[1], shaken(1), before=("units metal", "boundary f f f"))
+    engine.commands_list(["fix 1 all nve", "thermo 1", "velocity all set 0 0 900", "timestep 0.01"])
+    with pytest.raises(Exception, match="Lost atoms"):
+        engine.command("run 50")
+
+
+def test_a_process_that_fails_says_so_by_its_code(silicon, plugin, tmp_path):
+    """Two ranks, one of which holds the atoms that overlap."""
+    atoms = shaken()
+    atoms.positions[1] = atoms.positions[0]
+    code, said = run_input(plugin, [*box_of(atoms, tmp_path, ["Si"], commands(silicon[1], 1)), "run 0"], tmp_path, 2)
+    assert code == 1
+    assert "ERROR on proc" in said
+    assert "energies and forces must be finite" in said
+
+
+@pytest.mark.slow
+def test_another_lammps_is_refused(silicon, plugin, tmp_path):
+    """A plugin that was built for another version is not loaded, and says why."""
+    from mdzoo.export.lammps import build as room
+
+    there = room.engine_of(None)
+    room.compile_in(tmp_path, there._replace(number=20200101), room.mpi_of(None), room.SIZES["smallbig"])
+    code, said = run_input(tmp_path / room.LIBRARY, ["pair_style mdzoo"], tmp_path)
+    assert code == 1
+    assert f"the same version (20200101), got {there.number}, and is not loaded; run `mdzoo lammps build`" in said
 
 
 def test_what_the_build_needs(tmp_path, monkeypatch):

@@ -1,7 +1,12 @@
 #include "model.h"
 
 #include <cmath>
+#include <ctime>
 #include <stdexcept>
+
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 
 #include <torch/cuda.h>
 #include <torch/csrc/jit/runtime/graph_executor.h>
@@ -100,6 +105,26 @@ c10::List<torch::Tensor> listed(const std::vector<c10::IValue> &values)
   return out;
 }
 
+// The same as in mdzoo/export/torchscript.py: no time for optimisers whose work never comes back, memory is kept.
+void prepare()
+{
+  torch::jit::setGraphExecutorOptimize(false);
+  torch::jit::FusionStrategy none{{torch::jit::FusionBehavior::STATIC, 0}, {torch::jit::FusionBehavior::DYNAMIC, 0}};
+  torch::jit::setFusionStrategy(none);
+#ifdef __GLIBC__
+  mallopt(M_TRIM_THRESHOLD, 1 << 30);
+  mallopt(M_MMAP_THRESHOLD, 1 << 25);
+#endif
+}
+
+// Adds the CPU time of its life to a sum.
+struct Clock {
+  explicit Clock(double &sum) : sum(sum), start(std::clock()) {}
+  ~Clock() { sum += static_cast<double>(std::clock() - start) / CLOCKS_PER_SEC; }
+  double &sum;
+  std::clock_t start;
+};
+
 torch::Device device_of(const std::string &name)
 {
   if (name == "auto") return torch::cuda::is_available() ? torch::Device("cuda:0") : torch::Device("cpu");
@@ -128,8 +153,7 @@ struct Model::Engine {
 
 Model::Model(const std::string &path, const std::string &wanted)
 {
-  torch::jit::FusionStrategy none{{torch::jit::FusionBehavior::STATIC, 0}, {torch::jit::FusionBehavior::DYNAMIC, 0}};
-  torch::jit::setFusionStrategy(none);
+  prepare();
   const auto place = device_of(wanted);
   torch::jit::ExtraFilesMap extra{{CONTRACT, ""}};
   try {
@@ -214,6 +238,7 @@ void Model::evaluate(const Inputs &in, Outputs &out)
 
 void Model::run(const std::string &method, const Inputs &in, Outputs &out)
 {
+  const Clock clock(seconds);
   auto arguments = engine->arguments(in);
   if (method != "forward") arguments = {listed(arguments)};
   const auto found = engine->module.get_method(method)(arguments).toTuple();
@@ -230,6 +255,7 @@ void Model::run(const std::string &method, const Inputs &in, Outputs &out)
 
 void Model::pieces(const Inputs &in, bool forces, Pieces &out)
 {
+  const Clock clock(seconds);
   const auto found = engine->module.get_method("pieces")({listed(engine->arguments(in)), forces}).toTuple();
   copy(found->elements()[0].toTensor(), out.sigma);
   copy(found->elements()[1].toTensor(), out.grade);
@@ -239,6 +265,7 @@ void Model::pieces(const Inputs &in, bool forces, Pieces &out)
 std::vector<double> Model::force_deviations(const std::vector<double> &sigma, const std::vector<double> &forces,
                                             const std::vector<double> &members)
 {
+  const Clock clock(seconds);
   const auto n = static_cast<int64_t>(sigma.size()), m = static_cast<int64_t>(width / 3);
   const auto to = [this](const torch::Tensor &tensor) { return tensor.to(engine->device); };
   const auto found = engine->module.get_method("force_deviations")(

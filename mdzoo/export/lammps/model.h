@@ -66,6 +66,7 @@ class Model {
   double deviation = 0.0;  // the largest of the self-test, in units of its tolerance
   bool sure = false;      // whether it knows its deviations
   size_t width = 0;       // columns of Pieces::members
+  double seconds = 0.0;   // CPU time that it took so far
 
  private:
   struct Engine;

@@ -17,7 +17,7 @@ const char *NAMES[] = {"sigma", "force_sigma", "grade"};
 
 }  // namespace
 
-// The switches that `fix pair` turns on before a step whose deviations it wants.
+// The switches that `fix pair` turns on before a step whose deviations it wants, and the CPU time that was taken.
 void *PairMdzoo::extract(const char *name, int &dim)
 {
   dim = 0;
@@ -28,6 +28,8 @@ void *PairMdzoo::extract(const char *name, int &dim)
                  "`mdzoo export` with uncertainty=local or members", NAMES[k], model ? "one without" : "no pair_coeff yet");
     return sure.wanted + k;
   }
+  if (std::string(name) == "pair_seconds") return &seconds;
+  if (std::string(name) == "model_seconds" && model) return &model->seconds;
   return nullptr;
 }
 

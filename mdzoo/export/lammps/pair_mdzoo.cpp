@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <ctime>
 #include <stdexcept>
 
 #include "atom.h"
@@ -160,7 +161,12 @@ int PairMdzoo::row(int i)
     atoms.push_back(i);
     in.species.push_back(species_of[atom->type[i]]);
     in.ids.push_back(i < atom->nlocal ? atom->tag[i] - 1 : -1);
-    for (int k = 0; k < 3; k++) in.positions.push_back(atom->x[i][k]);
+    const double *x = atom->x[i];
+    in.positions.insert(in.positions.end(), x, x + 3);
+    if (!std::isfinite(x[0] + x[1] + x[2]))  // it would be an atom without neighbours
+      throw std::runtime_error("positions must be finite, got one that is no number for atom " +
+                               std::to_string(atom->tag[i]) + " at step " + std::to_string(update->ntimestep) +
+                               "; look at the last frames, and shorten the time step");
     in.charges.push_back(atom->q_flag ? atom->q[i] : 0.0);
   }
   return row_of[i];
@@ -195,6 +201,7 @@ void PairMdzoo::fill_edges(int first, int last)
 
 void PairMdzoo::compute(int eflag, int vflag)
 {
+  const auto start = std::clock();
   ev_init(eflag, vflag);
   try {
     if (sure.asked()) begin_deviations();
@@ -207,6 +214,7 @@ void PairMdzoo::compute(int eflag, int vflag)
     fail(problem.what());
   }
   if (vflag_fdotr) virial_fdotr_compute();
+  seconds += static_cast<double>(std::clock() - start) / CLOCKS_PER_SEC;
 }
 
 // Ghosts are atoms: edges go to them, and the forces on them go back to their owners.

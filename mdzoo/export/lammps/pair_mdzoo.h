@@ -49,6 +49,7 @@ class PairMdzoo : public Pair {
   std::vector<int> atoms;      // which atom each row of the inputs is
   std::vector<int> row_of;     // the row of each atom in the inputs, -1 for none
   Deviations sure;
+  double seconds = 0.0;  // CPU time of `compute` so far
   double to_energy = 1.0;  // units of this run in one eV; lengths are Angstrom in metal and real
 
   void allocate();
