@@ -8,6 +8,7 @@ from numpy.polynomial import chebyshev
 from torch import Tensor, nn
 
 from mdzoo.basis.radial import chebyshev_rows
+from mdzoo.ops import eager
 
 STRIDE = 8
 PIECE = 2048
@@ -52,10 +53,20 @@ class RadialTable(nn.Module):
         fine, coarse = self.factors(r, weight)
         if torch.compiler.is_compiling():  # a number of pieces that depends on the data would break its graph
             return matrix @ outer(coarse, fine)
+        if writes(fine):
+            return self.written(fine, coarse, matrix)
         parts: list[Tensor] = []
         for left, right in zip(coarse.split(self.piece, 1), fine.split(self.piece, 1)):  # noqa: B905 - TorchScript
             parts.append(matrix @ outer(left, right))
         return torch.cat(parts, 1)
+
+    def written(self, fine: Tensor, coarse: Tensor, matrix: Tensor) -> Tensor:
+        """Return the same without history, each piece written where it stands."""
+        out = fine.new_empty([matrix.shape[0], fine.shape[1]])
+        for first in range(0, fine.shape[1], self.piece):
+            last = first + self.piece
+            torch.mm(matrix, outer(coarse[:, first:last], fine[:, first:last]), out=out[:, first:last])
+        return out
 
     def with_slopes(self, r: Tensor, weight: Tensor, slope: Tensor) -> tuple[Tensor, Tensor]:
         """Return the functions times `weight` and their derivatives by r, for the derivative `slope` of the weight.
@@ -79,6 +90,14 @@ class RadialTable(nn.Module):
         u = 2.0 / self.cutoff * torch.clamp(r, max=self.cutoff) - 1.0
         fine = chebyshev_rows(u, torch.ones_like(u), self.stride)
         return fine[: self.stride], chebyshev_rows(fine[self.stride], weight, self.coarse - 1)
+
+
+def writes(rows: Tensor) -> bool:
+    """Tell whether results may be written where they stand: no history is kept and nothing transforms the rows."""
+    if not torch.jit.is_scripting():  # noqa: SIM102 - TorchScript drops what stands inside
+        if not eager(rows):
+            return False
+    return not torch.is_grad_enabled()
 
 
 def outer(left: Tensor, right: Tensor) -> Tensor:

@@ -44,6 +44,10 @@ class SphericalHarmonics(nn.Module):
 
     def forward(self, x: Tensor, y: Tensor, z: Tensor) -> Tensor:
         """Return Y_lm of unit vectors, ((L + 1)^2, E)."""
+        return torch.stack(self.rows(x, y, z))
+
+    def rows(self, x: Tensor, y: Tensor, z: Tensor) -> list[Tensor]:
+        """Return Y_lm of unit vectors, (L + 1)^2 rows of the shape of x, y and z."""
         rows = [torch.empty(0)] * ((self.l_max + 1) * (self.l_max + 1))
         cosine, sine, first = torch.ones_like(x), torch.zeros_like(x), (4.0 * math.pi) ** -0.5
         for m in range(self.l_max + 1):
@@ -57,7 +61,7 @@ class SphericalHarmonics(nn.Module):
                 if m > 0:
                     rows[place - m] = p * sine
                 rows[place + m] = p * cosine if m > 0 else p
-        return torch.stack(rows)
+        return rows
 
 
 def legendre(z: Tensor, m: int, l_max: int, first: float) -> list[Tensor]:

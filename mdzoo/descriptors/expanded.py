@@ -52,7 +52,7 @@ class ExpandedDescriptor(Descriptor):
     def density(self, graph: Graph) -> Tensor:
         """Return the density, (n, C): for each atom the product (c x neighbours) @ (neighbours x lm), one for all."""
         around = surroundings(graph, 2.0 * self.cutoff)
-        harmonics = by_atoms(self.harmonics(around.x, around.y, around.z), around.layout)
+        harmonics = by_atoms(self.harmonics.rows(around.x, around.y, around.z), around.layout)
         a = expand(self.functions(around.r, graph, around.layout), harmonics, around.layout)
         return self.with_centres(self.collected(a), graph)
 
@@ -60,7 +60,7 @@ class ExpandedDescriptor(Descriptor):
         """Return the density, (n, C), without history, and what `pull` needs."""
         with torch.no_grad():
             around = surroundings(graph, 2.0 * self.cutoff)
-            harmonics = by_atoms(self.harmonics(around.x, around.y, around.z), around.layout)
+            harmonics = by_atoms(self.harmonics.rows(around.x, around.y, around.z), around.layout)
             radial, steps = self.functions_with_slopes(around.r, graph, around.layout)
             density = self.collected(expand(radial, harmonics, around.layout))
             return self.with_centres(density, graph), Expansion(around, radial, steps, harmonics)

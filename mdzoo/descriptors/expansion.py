@@ -51,9 +51,9 @@ class Expansion(NamedTuple):
     harmonics: Tensor  # (n, (L + 1)^2, J)
 
 
-def by_atoms(harmonics: Tensor, layout: Padding) -> Tensor:
-    """Return the harmonics (lm, n * J) atom by atom, (n, lm, J): products over one atom then read near memory."""
-    return harmonics.view(harmonics.shape[0], layout.n, layout.width).transpose(0, 1).contiguous()
+def by_atoms(harmonics: list[Tensor], layout: Padding) -> Tensor:
+    """Return the harmonics, rows (n * J,), atom by atom, (n, lm, J): products over one atom then read near memory."""
+    return torch.stack([row.view(layout.n, layout.width) for row in harmonics], 1)
 
 
 def expand(radial: Tensor, harmonics: Tensor, layout: Padding) -> Tensor:

@@ -132,7 +132,7 @@ class SO4(Descriptor):
             there = pad(graph.species[graph.neighbors], layout, torch.zeros_like(layout.slots[0]))
         turning, axial = self.rows(around.r, around.x, around.y, around.z, here.repeat_interleave(layout.width), there)
         turning = by_species(turning.unsqueeze(0), graph, layout, self.n_densities)
-        moments = expand(turning, by_atoms(axial, layout), layout)
+        moments = expand(turning, by_atoms(list(axial.unbind(0)), layout), layout)
         rho = self.harmonics(moments.view(-1, 2 * self.twojmax + 1, moments.shape[2])).view(layout.n, -1)
         if not self.tells_kind:
             return rho

@@ -103,6 +103,15 @@ def test_the_table_holds_the_functions(make):
     np.testing.assert_allclose(found, function(r), rtol=0.0, atol=1e-9 * np.abs(function(r)).max())
 
 
+def test_the_table_is_the_same_without_history_and_under_a_transform():
+    table = RadialTable(gto_functions(5.0, 3, 2, 0.5), 6.0)
+    r, one = torch.linspace(0.0, 6.0, 5001, dtype=torch.float64), torch.ones(5001, dtype=torch.float64)
+    with torch.no_grad():
+        alone, (mapped,) = table(r, one), torch.func.vmap(table)(r[None], one[None])
+    torch.testing.assert_close(alone, table(r, one), rtol=1e-13, atol=1e-15)
+    torch.testing.assert_close(mapped, alone, rtol=1e-13, atol=1e-15)
+
+
 def test_a_rough_function_is_refused():
     with pytest.raises(ValueError, match="`function` must be smooth, got no end of its series at degree 512"):
         RadialTable(lambda r: np.abs(r - 1.0)[:, None, None], 2.0)
