@@ -121,6 +121,11 @@ def export(config: DictConfig, run_dir: Path) -> None:
     settings = plain(config)
     whole = mdzoo.load(settings["model"])
     made = vars(whole)["extra"].get("config", {})
+    if settings["format"] == "metatomic":
+        from mdzoo.export.metatomic import write_metatomic
+
+        console.print(f"exported: {write_metatomic(run_dir / 'metatomic.pt', whole, settings['dtype'])}")
+        return
     force_field = whole if settings["format"] == "torchscript" else native.write(settings["format"], run_dir, whole)
     if force_field is None:
         return

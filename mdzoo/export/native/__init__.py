@@ -30,7 +30,7 @@ def write(form: str, folder: str | Path, force_field: ForceField) -> ForceField 
         return write_hybrid(folder, force_field)
     else:
         raise ValueError(
-            f"`format` must be torchscript, mtp, yace, lammps_native or lammps_hybrid, got {form}; say "
+            f"`format` must be torchscript, metatomic, mtp, yace, lammps_native or lammps_hybrid, got {form}; say "
             "format=torchscript"
         )
     return None
