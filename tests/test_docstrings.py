@@ -9,7 +9,10 @@ import torch
 
 import mdzoo
 
-EXTRAS = {"mdzoo.export.metatomic": "metatomic.torch"}  # what a module cannot be imported without
+EXTRAS = {  # what a module cannot be imported without
+    "mdzoo.export.metatomic": "metatomic.torch",
+    **{f"mdzoo.export.openmm.{name}": "openmm" for name in ("dynamics", "force", "region")},
+}
 MODULES = [m.name for m in pkgutil.walk_packages(mdzoo.__path__, "mdzoo.") if not m.name.endswith("__main__")]
 
 

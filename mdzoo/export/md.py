@@ -17,7 +17,7 @@ from mdzoo.export.ase import Calculator
 from mdzoo.export.lammps.dynamics import LammpsDynamics
 from mdzoo.export.recorder import Recorder
 
-ENGINES = ("ase", "lammps")
+ENGINES = ("ase", "lammps", "openmm")
 ENSEMBLES = ("nve", "langevin", "npt")
 
 
@@ -27,7 +27,7 @@ class Summary(NamedTuple):
     steps: int
     time: float  # ps
     atoms: int
-    drift: float  # meV/atom/ps: slope of the conserved energy, NaN where none is conserved (langevin)
+    drift: float  # meV/atom/ps: slope of the conserved energy, NaN where none is conserved (langevin, OpenMM's npt)
     spread: float  # meV/atom: standard deviation of the conserved energy about that line, likewise
     temperature: float  # K, mean of the second half
     temperature_std: float  # K
@@ -63,13 +63,14 @@ def run(
     Args:
         model: path of an exported file, or a loaded module.
         structure: a file that ASE reads, or Atoms.
-        engine: "ase", or "lammps" (`model` is then a path, and the atoms are looked at every `interval` steps).
+        engine: "ase", "lammps" (`model` is then a path) or "openmm"; in the last two the atoms are looked at every
+            `interval` steps.
         ensemble: "nve" (velocity Verlet), "langevin", or "npt" (Martyna-Tobias-Klein, volume changes, shape stays).
         steps: number of steps.
         timestep: fs.
         temperature: K.
         pressure: GPa, of npt.
-        friction: 1/fs, of langevin.
+        friction: 1/fs, of langevin, and of npt in OpenMM.
         trajectory: file to write, `.extxyz`, `.xyz` or `.traj`; None writes none.
         log: CSV file to write: step, time, energies, temperature, pressure, volume.
         interval: steps between two lines or frames.
@@ -89,10 +90,14 @@ def run(
     if ensemble == "npt":
         check_periodic(atoms)
     dynamics: Any
-    if engine == "lammps":
+    bath = (timestep, temperature, pressure, friction)
+    if engine == "openmm":
+        from mdzoo.export.openmm.dynamics import OpenMMDynamics
+
+        dynamics = OpenMMDynamics(atoms, model, ensemble, *bath, interval, skin, device, seed)
+    elif engine == "lammps":
         if isinstance(model, torch.nn.Module):
             raise ValueError("`model` must be the path of an exported file for engine=lammps, got a loaded module")
-        bath = (timestep, temperature, pressure, friction)
         dynamics = LammpsDynamics(atoms, model, ensemble, *bath, interval, skin, seed)
     else:
         atoms.calc = Calculator(model, skin, device)
@@ -101,8 +106,8 @@ def run(
     with Recorder(atoms, dynamics, steps, interval, trajectory, log, progress) as recorder:
         dynamics.run(steps)
     seconds = time.perf_counter() - start
-    lists = dynamics.neighbor_lists() if engine == "lammps" else atoms.calc.inputs.builds  # type: ignore[union-attr]
-    return summary(recorder, ensemble, steps, timestep, seconds, lists)
+    lists = atoms.calc.inputs.builds if engine == "ase" else dynamics.neighbor_lists()  # type: ignore[union-attr]
+    return summary(recorder, steps, timestep, seconds, lists)
 
 
 def check(engine: str, ensemble: str, steps: int, timestep: float, temperature: float, interval: int) -> None:
@@ -160,13 +165,11 @@ def integrator(
     return IsotropicMTKNPT(atoms, step, temperature_K=temperature, pressure_au=pressure * units.GPa, **times)
 
 
-def summary(
-    recorder: Recorder, ensemble: str, steps: int, timestep: float, seconds: float, neighbor_lists: int
-) -> Summary:
+def summary(recorder: Recorder, steps: int, timestep: float, seconds: float, neighbor_lists: int) -> Summary:
     """Condense what was recorded."""
     rows = recorder.table()
     late = rows[len(rows) // 2 :]
-    drift, spread = (float("nan"),) * 2 if ensemble == "langevin" else line(rows["time"], rows["conserved"])
+    drift, spread = line(rows["time"], rows["conserved"]) if recorder.conserves else (float("nan"),) * 2
     n = len(recorder.atoms)
     return Summary(
         steps=steps,

@@ -36,6 +36,7 @@ class Metatomic(nn.Module):
     cutoff: float
     reach: int
     outputs: list[str]
+    places: Tensor
 
     def __init__(self, force_field: ForceField, dtype: str = "float64") -> None:
         super().__init__()

@@ -110,7 +110,7 @@ def test_explosions_end_with_a_word(exported, tmp_path):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"engine": "gromacs"}, "`engine` must be one of .'ase', 'lammps'., got 'gromacs'"),
+        ({"engine": "gromacs"}, "`engine` must be one of .'ase', 'lammps', 'openmm'., got 'gromacs'"),
         ({"ensemble": "nvt"}, "`ensemble` must be one of .*got 'nvt'"),
         ({"steps": 0}, "`steps` must be at least 1, got 0"),
         ({"interval": 0}, "`interval` must be at least 1"),
