@@ -114,30 +114,6 @@ def evaluate(config: DictConfig, run_dir: Path) -> None:
     write_errors(force_field, data, run_dir, settings["seed"], clock)
 
 
-def export(config: DictConfig, run_dir: Path) -> None:
-    """Write a model as one TorchScript file, or as parameter files of other codes where it is one of theirs."""
-    from mdzoo.export import native
-
-    settings = plain(config)
-    whole = mdzoo.load(settings["model"])
-    made = vars(whole)["extra"].get("config", {})
-    if settings["format"] == "metatomic":
-        from mdzoo.export.metatomic import write_metatomic
-
-        console.print(f"exported: {write_metatomic(run_dir / 'metatomic.pt', whole, settings['dtype'])}")
-        return
-    force_field = whole if settings["format"] == "torchscript" else native.write(settings["format"], run_dir, whole)
-    if force_field is None:
-        return
-    if settings["references"]:
-        data = DataModule(None, test=settings["references"], atomic_numbers=force_field.atomic_numbers)
-    else:
-        data = data_module(own_data(config) | {"atomic_numbers": force_field.atomic_numbers})
-    data.setup()
-    frames, how = next(iter(data.sets().values())).charged_frames(), settings["uncertainty"]
-    write_exported(force_field, run_dir / "model.pt", frames, settings["dtype"], made, how)
-
-
 def data_module(settings: dict[str, Any]) -> DataModule:
     """Return the data module of a data config."""
     return DataModule(**{key: value for key, value in settings.items() if key not in PLACES})
@@ -292,7 +268,7 @@ def elsewhere(name: str) -> Callable[[DictConfig, Any], None]:
 COMMANDS: dict[str, Callable[[DictConfig, Any], None]] = {
     "train": train,
     "evaluate": evaluate,
-    "export": export,
+    "export": elsewhere("export"),
     "infer": elsewhere("infer"),
     "md": md,
     "benchmark": time_model,

@@ -2,7 +2,10 @@
 
 from pathlib import Path
 
-from mdzoo.export.native.lammps import write_hybrid, write_lammps
+from ase.data import chemical_symbols
+
+from mdzoo.export.native.input import write_input as write_input
+from mdzoo.export.native.lammps import INPUT, MODEL, write_hybrid, write_lammps
 from mdzoo.export.native.mtp import write_mtp
 from mdzoo.export.native.yace import write_yace
 from mdzoo.potentials import ForceField
@@ -34,3 +37,15 @@ def write(form: str, folder: str | Path, force_field: ForceField) -> ForceField 
             "format=torchscript"
         )
     return None
+
+
+def pair_lines(form: str, atomic_numbers: list[int]) -> list[str]:
+    """Return the lines by which an input of LAMMPS takes what was written in a form, none where LAMMPS does not."""
+    symbols = " ".join(chemical_symbols[z] for z in atomic_numbers)
+    known = {
+        "torchscript": ["pair_style mdzoo", f"pair_coeff * * {MODEL} {symbols}"],
+        "yace": ["pair_style pace", f"pair_coeff * * model.yace {symbols}"],
+        "lammps_native": [f"include {INPUT}"],
+        "lammps_hybrid": [f"include {INPUT}"],
+    }
+    return known.get(form, [])
