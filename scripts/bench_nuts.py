@@ -28,7 +28,7 @@ def main() -> None:
     parser.add_argument("--body-order", type=int, default=5)
     parser.add_argument("--draws", type=int, default=1000)
     parser.add_argument("--warmup", type=int, default=150)
-    parser.add_argument("--depth", type=int, default=2, help="a quarter of a period forgets its start")
+    parser.add_argument("--depth", type=int, default=3, help="half a period is enough where weights are whitened")
     args = parser.parse_args()
     logging.basicConfig(level=logging.INFO)
     data = DataModule(f"{args.data_root}/zuo2020/{args.element}_train.extxyz", cutoff=5.0)

@@ -6,11 +6,13 @@ hand each scale s, of n numbers whose expected squares sum to Q, maximises
 
     -n log s - Q / (2 s^2) - (log s - c)^2 / (2 w^2)
 
-(Dempster, Laird, Rubin, DOI 10.1111/j.2517-6161.1977.tb01600.x). Everything else is whitened by a Hessian.
+(Dempster, Laird, Rubin, DOI 10.1111/j.2517-6161.1977.tb01600.x). Scales vary as the curvature of the evidence says, and
+weights follow them as their conjugate mean does: both from solves beside the best scales. Without this, trajectories
+would have to find that a wider prior wants other weights. Everything else is whitened by a Hessian.
 """
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -23,6 +25,8 @@ from mdzoo.fit.factors import triangle
 from mdzoo.fit.solve import LinearPosterior, of_root
 
 ROUNDS = 50
+STEP = 0.02
+"""Of log scales, for slopes of the evidence."""
 
 
 class Coordinates(NamedTuple):
@@ -61,6 +65,19 @@ def best_scale(n: float, square: float, centre: float, width: float) -> float:
     return 0.5 * (low + high)
 
 
+class Scale(NamedTuple):
+    """What the labels say of a scale of n numbers: the terms of the expression of the module docstring."""
+
+    n: float
+    square: float
+    centre: float
+    width: float
+
+    def slope(self, x: float) -> float:
+        """Return the slope of the expression at a log scale."""
+        return -self.n + self.square * math.exp(-2.0 * x) - (x - self.centre) / self.width**2
+
+
 def natural(density: Density) -> Coordinates:
     """Return the start as the mean, and the deviations of the prior's conditionals as a diagonal root."""
     mean, root = density.start(), torch.ones(density.dimension, dtype=torch.float64)
@@ -83,21 +100,71 @@ def conjugate(density: Density, blocks: list[Block], columns: Columns) -> Coordi
     noise = {(b.target, b.group): math.log(likelihood.scales[b.target]) for b in blocks}
     taus = {n: math.log(s.prior.scale) for n, s in density.lifted.sites.items() if isinstance(s.prior, Hierarchical)}
     for _ in range(ROUNDS):
-        prior = prior_of(density, columns, taus)
-        post = solved(blocks, likelihood.powers, noise, *prior)
-        before = [*noise.values(), *taus.values()]
-        noise = {(b.target, b.group): new_noise(b, post, likelihood) for b in blocks}
-        taus = {name: new_tau(name, density, columns, post) for name in taus}
-        if max(abs(a - b) for a, b in zip(before, [*noise.values(), *taus.values()], strict=True)) < 1e-3:
+        post, found = scales_at(density, blocks, columns, noise, taus)
+        best = {key: best_scale(*found[key]) for key in found}
+        before = {**noise, **taus}
+        noise, taus = {key: best[key] for key in noise}, {key: best[key] for key in taus}
+        if max(abs(best[key] - before[key]) for key in best) < 1e-3:
             break
-    place_weights(density, columns, post, mean, root)
-    for (target, group), log_s in noise.items():
-        n = likelihood.powers[target] * next(b.rows for b in blocks if (b.target, b.group) == (target, group))
-        place_scale(density, f"noise.{target}", group, log_s, n, likelihood.widths[target], mean, root)
-    for name, log_tau in taus.items():
-        site = density.lifted.sites[name]
-        place_scale(density, f"{name}.scale", 0, log_tau, site.start.numel(), site.prior.width, mean, root)
+    place, column, factor = weights_in(density, columns)
+    mean[place] = post.mean[column] / factor
+    root[place.unsqueeze(1), place.unsqueeze(0)] = post.root[column] / factor.unsqueeze(1)
+    for key, x in {**noise, **taus}.items():
+        if (place := place_of(density, key)) is not None:
+            mean[place] = x
+    follow(density, blocks, columns, noise, taus, root)
     return Coordinates(mean, root)
+
+
+Key = tuple[str, int] | str
+"""A noise scale by target and group, or that of the prior of a parameter by its name."""
+
+
+def place_of(density: Density, key: Key) -> int | None:
+    """Return the place in u of a log scale, None where it is given."""
+    name, entry = (f"noise.{key[0]}", key[1]) if isinstance(key, tuple) else (f"{key}.scale", 0)
+    return density.where(name).start + entry if name in density.sites else None
+
+
+def scales_at(
+    density: Density, blocks: list[Block], columns: Columns, noise: dict[tuple[str, int], float], taus: dict[str, float]
+) -> tuple[LinearPosterior, dict[Any, Scale]]:
+    """Return the posterior of the weights at log scales, and what it says of each scale."""
+    likelihood = density.lifted.likelihood
+    post = solved(blocks, likelihood.powers, noise, *prior_of(density, columns, taus))
+    found: dict[Any, Scale] = {(b.target, b.group): noise_scale(b, post, likelihood) for b in blocks}
+    return post, found | {name: tau_scale(name, density, columns, post) for name in taus}
+
+
+def follow(
+    density: Density,
+    blocks: list[Block],
+    columns: Columns,
+    noise: dict[tuple[str, int], float],
+    taus: dict[str, float],
+    root: Tensor,
+) -> None:
+    """Write into the root how scales vary about their best, and how weights follow them."""
+    keys = [key for key in (*noise, *taus) if place_of(density, key) is not None]
+    if not keys:
+        return
+    slopes, moves = [], []
+    for moved in keys:
+        sides = []
+        for step in (STEP, -STEP):
+            n, t = ({k: x + step * (k == moved) for k, x in table.items()} for table in (noise, taus))
+            post, found = scales_at(density, blocks, columns, n, t)
+            at: dict[Any, float] = {**n, **t}
+            sides.append((torch.tensor([found[k].slope(at[k]) for k in keys], dtype=torch.float64), post.mean))
+        slopes.append((sides[0][0] - sides[1][0]) / (2.0 * STEP))
+        moves.append((sides[0][1] - sides[1][1]) / (2.0 * STEP))
+    curvature = torch.stack(slopes)
+    values, vectors = torch.linalg.eigh(-0.5 * (curvature + curvature.T))
+    varied = vectors * values.clamp_min(0.2).rsqrt()
+    places = torch.tensor([place_of(density, key) for key in keys])
+    root[places.unsqueeze(1), places] = varied
+    weights, column, factor = weights_in(density, columns)
+    root[weights.unsqueeze(1), places] = (torch.stack(moves, 1) @ varied)[column] / factor.unsqueeze(1)
 
 
 def prior_of(density: Density, columns: Columns, taus: dict[str, float]) -> tuple[Tensor, Tensor]:
@@ -131,25 +198,25 @@ def solved(
     return found._replace(mean=whole, root=root)
 
 
-def new_noise(block: Block, post: LinearPosterior, likelihood: Likelihood) -> float:
-    """Return the best log noise of a block at a posterior."""
+def noise_scale(block: Block, post: LinearPosterior, likelihood: Likelihood) -> Scale:
+    """Return what a posterior says of the noise of a block."""
     column = torch.cat([post.mean, post.mean.new_full((1,), -1.0)])
     square = (block.root @ column).square().sum() + (block.root[:, :-1] @ post.root).square().sum()
     power, t = likelihood.powers[block.target], block.target
-    return best_scale(power * block.rows, power * float(square), math.log(likelihood.scales[t]), likelihood.widths[t])
+    return Scale(power * block.rows, power * float(square), math.log(likelihood.scales[t]), likelihood.widths[t])
 
 
-def new_tau(name: str, density: Density, columns: Columns, post: LinearPosterior) -> float:
-    """Return the best log scale of a hierarchical prior at a posterior."""
+def tau_scale(name: str, density: Density, columns: Columns, post: LinearPosterior) -> Scale:
+    """Return what a posterior says of the scale of a hierarchical prior."""
     site = density.lifted.sites[name]
     own = columns.of(name)
     unit = site.unit.flatten()
     square = (post.mean[own] / unit).square().sum() + (post.root[own] / unit.unsqueeze(1)).square().sum()
-    return best_scale(float(len(own)), float(square), math.log(site.prior.scale), site.prior.width)
+    return Scale(float(len(own)), float(square), math.log(site.prior.scale), site.prior.width)
 
 
-def place_weights(density: Density, columns: Columns, post: LinearPosterior, mean: Tensor, root: Tensor) -> None:
-    """Write the posterior of the weights into mean and root."""
+def weights_in(density: Density, columns: Columns) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the places in u of the weights that are drawn, their columns, and what makes them parameters."""
     places, own, factors = [], [], []
     for name, site in density.lifted.sites.items():
         if name in columns.names:
@@ -157,19 +224,7 @@ def place_weights(density: Density, columns: Columns, post: LinearPosterior, mea
             places.append(torch.arange(density.dimension)[density.where(key)])
             own.append(columns.of(name))
             factors.append((factor * torch.ones_like(site.start)).flatten())
-    place, column, factor = torch.cat(places), torch.cat(own), torch.cat(factors)
-    mean[place] = post.mean[column] / factor
-    root[place.unsqueeze(1), place.unsqueeze(0)] = post.root[column] / factor.unsqueeze(1)
-
-
-def place_scale(
-    density: Density, name: str, entry: int, log_s: float, n: float, width: float, mean: Tensor, root: Tensor
-) -> None:
-    """Write a log scale of n numbers into mean and root, unless it is given."""
-    if name in density.sites:
-        place = density.where(name).start + entry
-        mean[place] = log_s
-        root[place, place] = (2.0 * n + width**-2) ** -0.5
+    return torch.cat(places), torch.cat(own), torch.cat(factors)
 
 
 def by_hessian(density: Density, first: Coordinates, steps: int = 200) -> Coordinates:

@@ -57,6 +57,36 @@ def test_coordinates_are_those_of_the_conjugate_posterior(cell):
     torch.testing.assert_close(where.root @ where.root.T, covariance[order][:, order], rtol=1e-6, atol=1e-12)
 
 
+def test_coordinates_follow_the_scales():
+    """Weights move with log scales as their conjugate mean, and scales vary as the evidence on a grid says."""
+    cell = Cell(width=1.0, table={"*.weights": {"name": "hierarchical", "scale": 0.3, "width": 1.0}})
+    cell.likelihood.widths["energy"] = 0.0
+    density = Density(cell.lifted, cell.factor_term)
+    where = cell.coordinates(density)
+    scales = [density.where("noise.forces").start, density.where(f"{WEIGHTS}.scale").start]
+    rows, free = torch.cat([cell.rows[t][0] for t in ("energy", "forces")]), cell.columns.of(WEIGHTS)
+    counts = torch.tensor([len(cell.rows[t][0]) for t in ("energy", "forces")])
+
+    def at(log_s, log_tau):
+        noise = torch.stack([torch.tensor(0.02).double(), log_s.exp()]).repeat_interleave(counts)
+        width = log_tau.exp() * cell.lifted.sites[WEIGHTS].unit.flatten()
+        post = solve(rows[:, free], rows[:, -1], noise, 1.0 / width)
+        prior = stats.norm(math.log(0.1)).logpdf(log_s) + stats.norm(math.log(0.3)).logpdf(log_tau)
+        return post.evidence + prior, post.mean
+
+    best, h = where.mean[scales], 0.05
+    steps = [torch.tensor(step).double() * h for step in ([1, 0], [0, 1], [1, 1], [1, -1])]
+    up, down = ([at(*(best + sign * step)) for step in steps] for sign in (1.0, -1.0))
+    second = [(float(a[0]) + float(b[0]) - 2.0 * float(at(*best)[0])) / h**2 for a, b in zip(up, down, strict=True)]
+    cross = (second[2] - second[3]) / 4.0
+    expected = torch.linalg.inv(-torch.tensor([[second[0], cross], [cross, second[1]]]).double())
+    root = where.root[scales][:, scales]
+    torch.testing.assert_close(root @ root.T, expected, rtol=0.02, atol=1e-6)
+    moved = torch.stack([(a[1] - b[1]) / (2.0 * h) for a, b in zip(up[:2], down[:2], strict=True)], 1) @ root
+    follow = where.root[density.where(WEIGHTS)][:, scales]
+    torch.testing.assert_close(follow, moved, rtol=0.02, atol=0.01 * float(moved.abs().max()))
+
+
 def compared(cell, draws, size):
     """Largest shift of a mean in Monte Carlo standard errors, and deviations over the exact, by columns and axes."""
     theta, (mean, covariance) = cell.theta(draws.parameters), cell.exact()
@@ -79,10 +109,10 @@ def test_nuts_is_the_closed_form(cell):
 
 @pytest.mark.slow
 def test_nuts_is_the_closed_form_within_three_percent(cell):
-    draws = nuts(cell.density, cell.coordinates(), chains=4, draws=4000, warmup=200, masses=False)
+    draws = nuts(cell.density, cell.coordinates(), chains=4, draws=2000, warmup=100, depth=2, masses=False)
     found = diagnose(draws)
     assert found.failures == []
-    shift, ratio = compared(cell, draws, min(found.bulk, 16000))
+    shift, ratio = compared(cell, draws, min(found.bulk, 8000))
     assert shift < 4.0
     assert float((ratio - 1.0).abs().max()) < 0.03
 
