@@ -65,6 +65,10 @@ def best_scale(n: float, square: float, centre: float, width: float) -> float:
     return 0.5 * (low + high)
 
 
+Logs = dict[Any, float]
+"""Log scales: of noise by (target, group), of priors by the name of their parameter."""
+
+
 class Scale(NamedTuple):
     """What the labels say of a scale of n numbers: the terms of the expression of the module docstring."""
 
@@ -97,71 +101,59 @@ def conjugate(density: Density, blocks: list[Block], columns: Columns) -> Coordi
     """
     first, likelihood = natural(density), density.lifted.likelihood
     mean, root = first.mean.clone(), torch.diag(first.root)
-    noise = {(b.target, b.group): math.log(likelihood.scales[b.target]) for b in blocks}
-    taus = {n: math.log(s.prior.scale) for n, s in density.lifted.sites.items() if isinstance(s.prior, Hierarchical)}
+    logs: Logs = {(b.target, b.group): math.log(likelihood.scales[b.target]) for b in blocks}
+    hierarchical = {n: s.prior for n, s in density.lifted.sites.items() if isinstance(s.prior, Hierarchical)}
+    logs |= {name: math.log(prior.scale) for name, prior in hierarchical.items()}
     for _ in range(ROUNDS):
-        post, found = scales_at(density, blocks, columns, noise, taus)
-        best = {key: best_scale(*found[key]) for key in found}
-        before = {**noise, **taus}
-        noise, taus = {key: best[key] for key in noise}, {key: best[key] for key in taus}
-        if max(abs(best[key] - before[key]) for key in best) < 1e-3:
+        post, found = scales_at(density, blocks, columns, logs)
+        before, logs = logs, {key: best_scale(*scale) for key, scale in found.items()}
+        if max(abs(logs[key] - before[key]) for key in logs) < 1e-3:
             break
     place, column, factor = weights_in(density, columns)
     mean[place] = post.mean[column] / factor
     root[place.unsqueeze(1), place.unsqueeze(0)] = post.root[column] / factor.unsqueeze(1)
-    for key, x in {**noise, **taus}.items():
-        if (place := place_of(density, key)) is not None:
-            mean[place] = x
-    follow(density, blocks, columns, noise, taus, root)
+    learnt = places_of(density, logs)
+    for key, own in learnt.items():
+        mean[own] = logs[key]
+    if learnt:
+        follow(density, blocks, columns, logs, root)
     return Coordinates(mean, root)
 
 
-Key = tuple[str, int] | str
-"""A noise scale by target and group, or that of the prior of a parameter by its name."""
-
-
-def place_of(density: Density, key: Key) -> int | None:
-    """Return the place in u of a log scale, None where it is given."""
-    name, entry = (f"noise.{key[0]}", key[1]) if isinstance(key, tuple) else (f"{key}.scale", 0)
-    return density.where(name).start + entry if name in density.sites else None
+def places_of(density: Density, logs: Logs) -> dict[Any, int]:
+    """Return the places in u of those log scales that are drawn."""
+    names = {key: (f"noise.{key[0]}", key[1]) if isinstance(key, tuple) else (f"{key}.scale", 0) for key in logs}
+    return {key: density.where(n).start + entry for key, (n, entry) in names.items() if n in density.sites}
 
 
 def scales_at(
-    density: Density, blocks: list[Block], columns: Columns, noise: dict[tuple[str, int], float], taus: dict[str, float]
+    density: Density, blocks: list[Block], columns: Columns, logs: Logs
 ) -> tuple[LinearPosterior, dict[Any, Scale]]:
     """Return the posterior of the weights at log scales, and what it says of each scale."""
     likelihood = density.lifted.likelihood
+    noise = {key: x for key, x in logs.items() if isinstance(key, tuple)}
+    taus = {key: x for key, x in logs.items() if key not in noise}
     post = solved(blocks, likelihood.powers, noise, *prior_of(density, columns, taus))
     found: dict[Any, Scale] = {(b.target, b.group): noise_scale(b, post, likelihood) for b in blocks}
     return post, found | {name: tau_scale(name, density, columns, post) for name in taus}
 
 
-def follow(
-    density: Density,
-    blocks: list[Block],
-    columns: Columns,
-    noise: dict[tuple[str, int], float],
-    taus: dict[str, float],
-    root: Tensor,
-) -> None:
+def follow(density: Density, blocks: list[Block], columns: Columns, logs: Logs, root: Tensor) -> None:
     """Write into the root how scales vary about their best, and how weights follow them."""
-    keys = [key for key in (*noise, *taus) if place_of(density, key) is not None]
-    if not keys:
-        return
+    learnt = places_of(density, logs)
     slopes, moves = [], []
-    for moved in keys:
+    for moved in learnt:
         sides = []
         for step in (STEP, -STEP):
-            n, t = ({k: x + step * (k == moved) for k, x in table.items()} for table in (noise, taus))
-            post, found = scales_at(density, blocks, columns, n, t)
-            at: dict[Any, float] = {**n, **t}
-            sides.append((torch.tensor([found[k].slope(at[k]) for k in keys], dtype=torch.float64), post.mean))
+            at = {**logs, moved: logs[moved] + step}
+            post, found = scales_at(density, blocks, columns, at)
+            sides.append((torch.tensor([found[k].slope(at[k]) for k in learnt], dtype=torch.float64), post.mean))
         slopes.append((sides[0][0] - sides[1][0]) / (2.0 * STEP))
         moves.append((sides[0][1] - sides[1][1]) / (2.0 * STEP))
     curvature = torch.stack(slopes)
     values, vectors = torch.linalg.eigh(-0.5 * (curvature + curvature.T))
     varied = vectors * values.clamp_min(0.2).rsqrt()
-    places = torch.tensor([place_of(density, key) for key in keys])
+    places = torch.tensor(list(learnt.values()))
     root[places.unsqueeze(1), places] = varied
     weights, column, factor = weights_in(density, columns)
     root[weights.unsqueeze(1), places] = (torch.stack(moves, 1) @ varied)[column] / factor.unsqueeze(1)
