@@ -94,18 +94,19 @@ def angle_slopes(so4: Any, r: Tensor, here: Tensor, there: Tensor) -> tuple[list
 
 def in_plane(turning: Tensor, along: Tensor) -> Tensor:
     """Return the slopes (rows, 3, E) of the rows Re and Im (x + iy)^m, of which x and y have the slopes `along`."""
-    out = torch.zeros(turning.shape[0], 3, turning.shape[1]).to(turning)
-    nothing = torch.zeros_like(turning[0])
-    for m in range(1, (turning.shape[0] + 1) // 2):
-        re, im = turning[max(2 * m - 3, 0)], turning[2 * m - 2] if m > 1 else nothing
-        out[2 * m - 1] = m * (re * along[0] - im * along[1])
-        out[2 * m] = m * (im * along[0] + re * along[1])
+    count = turning.shape[0] // 2
+    out = turning.new_zeros(turning.shape[0], 3, turning.shape[1])
+    orders = torch.arange(1, count + 1, device=turning.device).view(-1, 1)
+    before = torch.cat([turning[:1], torch.zeros_like(turning[:1]), turning[1:]])  # Re and Im of m - 1
+    re, im = ((orders * rows[:count]).unsqueeze(1) for rows in (before[0::2], before[1::2]))
+    torch.mul(re, along[0], out=out[1::2]).addcmul_(im, along[1], value=-1.0)
+    torch.mul(im, along[0], out=out[2::2]).addcmul_(re, along[1])
     return out
 
 
 def axial_slopes(c: Tensor, z: Tensor, degree: int) -> tuple[Tensor, Tensor, Tensor]:
     """Return T_p(c) T_q(z) and their derivatives by c and z, in the order of `axial_rows`."""
-    (of_c, d_c), (of_z, d_z) = (chebyshev_slopes(u, degree) for u in (c, z))
+    (of_c, of_z), (d_c, d_z) = (rows.unbind(1) for rows in chebyshev_slopes(torch.stack([c, z]), degree))
     pairs = [(p, n - p) for n in range(degree + 1) for p in range(n + 1)]
     left, right = (torch.tensor(k, device=c.device) for k in zip(*pairs, strict=True))
     return of_c[left] * of_z[right], d_c[left] * of_z[right], of_c[left] * d_z[right]

@@ -99,8 +99,12 @@ class TripleProducts(nn.Module):
         parts: list[Tensor] = []
         for chunk in blocks(density, self.chunk):
             even, odd = self.on_points(chunk)
-            same = torch.cat(pairs(even) + pairs(odd)).transpose(0, 1)
-            parts.append((same @ even.permute(1, 2, 0)).flatten(1).index_select(1, self.value))
+            thirds = even.permute(1, 2, 0)
+            found: list[Tensor] = []
+            for rows in (even, odd):
+                for k in range(rows.shape[0]):  # each channel with itself and those behind it
+                    found.append((rows[k : k + 1] * rows[k:]).transpose(0, 1) @ thirds)
+            parts.append(torch.cat(found, 1).flatten(1).index_select(1, self.value))
         return torch.cat(parts) * self.scale
 
     def fold(self, density: Tensor, theta: Tensor) -> tuple[Tensor, Tensor]:
@@ -158,7 +162,7 @@ class TripleProducts(nn.Module):
 
 
 def products(even: Tensor, odd: Tensor, same: Tensor, mixed: Tensor) -> None:
-    """Write the products of like channels, as `pairs` orders them, and those of even with odd ones."""
+    """Write the products of like channels, each with itself and those behind it, and those of even with odd ones."""
     n = 0
     for rows in (even, odd):
         for k in range(rows.shape[0]):
@@ -175,14 +179,6 @@ def apply(weights: Tensor, first: int, rows: Tensor, out: Tensor) -> None:
     else:
         own = weights[first : first + rows.shape[1]]
         out.copy_((own @ rows.transpose(0, 1)).transpose(0, 1))
-
-
-def pairs(rows: Tensor) -> list[Tensor]:
-    """Return the products of each row with itself and those behind it."""
-    parts: list[Tensor] = []
-    for k in range(rows.shape[0]):
-        parts.append(rows[k : k + 1] * rows[k:])
-    return parts
 
 
 def added(theta: Tensor, origin: Tensor, places: Tensor, rows: int, columns: int) -> Tensor:

@@ -20,7 +20,7 @@ from mdzoo.ops import pad, padding
 
 known_slopes: "weakref.WeakKeyDictionary[TripleProducts, TripleSlopes]" = weakref.WeakKeyDictionary()
 
-CHUNK = 64
+CHUNK = 128
 """Atoms in one pass: enough that calls do not count, few enough for the cache."""
 NUMBERS = 1 << 21
 """Slopes of rows in one pass, at most, for several densities have many rows."""
