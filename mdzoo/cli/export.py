@@ -27,7 +27,7 @@ def export(config: DictConfig, run_dir: Path) -> None:
         console.print(f"exported: {write_metatomic(run_dir / 'metatomic.pt', whole, settings['dtype'])}")
         return
     force_field = whole if settings["format"] == "torchscript" else native.write(settings["format"], run_dir, whole)
-    lines = native.pair_lines(settings["format"], whole.atomic_numbers)
+    lines = native.pair_lines(settings["format"], whole.atomic_numbers, whole.cutoff)
     if lines:
         real = settings["format"] == "torchscript"
         path = native.write_input(run_dir, lines, whole.atomic_numbers, some_crystal(whole.atomic_numbers), real)
