@@ -11,7 +11,7 @@ Parts, chosen by --parts:
   ranks    the pair style's CPU time on one rank over the slower of two, at --large atoms; waiting is not counted
   memory   peak memory of one rank at two sizes, the larger of 110,592 atoms; the slope is what an atom takes
   steady   2000 steps at 1500 K, whose numbers of edges change: the slowest over the median
-  sigma    deviations by `fix pair` every 10 steps over none
+  sigma    deviations by `fix pair` every 10 steps over none, at the same size
   long     50,000 steps of 64 atoms with the shipped silicon model: growth of memory, drift of the total energy
 
 Examples:
@@ -227,8 +227,8 @@ def sigma_part(options: argparse.Namespace, folder: Path) -> list[Row]:
     """Time steps with deviations every 10 steps and without."""
     path = export(so3(sure=True), folder / "sure.pt", references=small(), dtype="float32", uncertainty="local")
     fix = "fix sure all pair 10 mdzoo sigma 1 force_sigma 1 grade 1"
-    runs = {"without": Run(pair(path), 6), "every 10": Run(pair(path), 6, more=(fix,))}
-    costs = contest(runs, 10, 2 * options.turns)
+    runs = {"without": Run(pair(path), options.size), "every 10": Run(pair(path), options.size, more=(fix,))}
+    costs = contest(runs, 10, options.turns)
     medians = {name: statistics.median(mine) for name, mine in costs.items()}
     return [{"atoms": runs["without"].atoms, **medians, "ratio": ratio(costs["every 10"], costs["without"])}]
 
