@@ -115,6 +115,11 @@ def handmade(inner: bool):
         turns.addTorsion(*atoms, 2, 0.4, 10.0)
         rb.addTorsion(*atoms, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0)
         custom[2].addTorsion(*atoms, [3.0])
+    maps = openmm.CMAPTorsionForce()
+    maps.addMap(4, np.cos(np.arange(16.0)).tolist())
+    for first, second in (((0, 1, 2, 3), (0, 1, 2, 3)), ((2, 3, 4, 5), (1, 2, 3, 4))):
+        if inner or not {*first, *second} <= inside:
+            maps.addTorsion(0, *first, *second)
     charges, others = openmm.NonbondedForce(), openmm.CustomNonbondedForce("r^2")
     for index in range(6):
         charges.addParticle(0.1 * (-1) ** index, 0.3, 0.5)
@@ -125,7 +130,7 @@ def handmade(inner: bool):
         for first, second in ((0, 2), (0, 3), (1, 2), (1, 3), (2, 3)):
             charges.addException(first, second, 0.0, 1.0, 0.0)
             others.addExclusion(first, second)
-    for force in (bonds, bends, turns, rb, *custom, charges, others, openmm.CMMotionRemover()):
+    for force in (bonds, bends, turns, rb, *custom, maps, charges, others, openmm.CMMotionRemover()):
         system.addForce(force)
     return system
 

@@ -73,6 +73,16 @@ def custom(kind: str) -> Callable[[Any, set[int]], None]:
     return write
 
 
+def maps(force: openmm.CMAPTorsionForce, inside: set[int]) -> None:
+    """Give pairs of torsions of the region a map of zeros."""
+    zero = None
+    for index in range(force.getNumTorsions()):
+        _, *atoms = force.getTorsionParameters(index)
+        if set(atoms) <= inside:
+            zero = force.addMap(4, [0.0] * 16) if zero is None else zero
+            force.setTorsionParameters(index, zero, *atoms)
+
+
 def nonbonded(force: openmm.NonbondedForce, inside: set[int]) -> None:
     """Make each pair of the region an exception that does nothing."""
     for first, second in pairs(inside):
@@ -106,6 +116,7 @@ RELEASES: dict[str, Callable[[Any, set[int]], None]] = {
     "CustomTorsionForce": custom("Torsion"),
     "NonbondedForce": nonbonded,
     "CustomNonbondedForce": custom_nonbonded,
+    "CMAPTorsionForce": maps,
     "CMMotionRemover": nothing,
     "MonteCarloBarostat": nothing,
     "PythonForce": nothing,
