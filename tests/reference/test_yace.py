@@ -100,6 +100,25 @@ def test_a_reader_finds_the_same_energies(rng, tmp_path, descriptor, numbers):
     assert np.abs(found).max() > 1.0
 
 
+PACE = [  # energies of the first three atoms by ML-PACE's own evaluator (ICAMS/lammps-user-pace of 3 December 2025), eV
+    ({"K": 2, "L": 3, "body_order": 5, "degree": 5}, [14], [5.943961631742473, 6.104092617998352, 5.003311789506837]),
+    (
+        {"K": [3, 2, 2], "L": [0, 2, 3], "body_order": 4, "degree": 4, "radial": "bessel"},
+        [31, 7],
+        [-2.5196750379496913, -2.1197493889442787, -1.785308843058906],
+    ),
+]
+
+
+@pytest.mark.parametrize(("descriptor", "numbers", "expected"), PACE)
+def test_the_code_itself_found_these_energies(descriptor, numbers, expected):
+    """It read files that `write_yace` made of the same models; its tables of radial functions cost 3e-12."""
+    rng = np.random.default_rng(0)
+    made = model(rng, descriptor, numbers)
+    graph = brute_force_graph(strained(rng, len(numbers), 5.0), made.cutoff)
+    assert made.potential(graph)[:3].tolist() == pytest.approx(expected, rel=1e-10)
+
+
 def test_what_the_form_cannot_hold_is_refused(rng, tmp_path):
     other = ForceField(DescriptorPotential(ACE(K=2, L=1, body_order=3), MLP(8, 1, [2])), [14])
     with pytest.raises(ValueError, match=r"`potential` must be ACE with Linear, .*, got .*'MLP'.*; export it as Torch"):
