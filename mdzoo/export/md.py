@@ -31,7 +31,7 @@ class Summary(NamedTuple):
     spread: float  # meV/atom: standard deviation of the conserved energy about that line, likewise
     temperature: float  # K, mean of the second half
     temperature_std: float  # K
-    pressure: float  # GPa, mean of the second half, kinetic part included; NaN without a full cell
+    pressure: float  # GPa, mean of the second half, kinetic part included; NaN without three periods
     seconds: float  # wall time
     neighbor_lists: int  # how often the list was made
 

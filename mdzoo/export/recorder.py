@@ -96,7 +96,7 @@ class Recorder:
         if hasattr(self.dynamics, "get_conserved_energy"):
             total = self.dynamics.get_conserved_energy()
         pressure, volume = float("nan"), float("nan")
-        if recorded and atoms.cell.rank == 3:
+        if recorded and atoms.cell.rank == 3 and atoms.pbc.all():
             stress = atoms.get_stress(voigt=False, include_ideal_gas=True)
             pressure, volume = -float(np.trace(stress)) / 3.0 / units.GPa, atoms.cell.volume
         time = self.dynamics.get_time() / (1e3 * units.fs)

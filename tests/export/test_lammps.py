@@ -273,13 +273,18 @@ def test_md_runs_in_lammps_as_in_ase(ensemble, silicon, plugin, tmp_path):
         assert there.cell.volume != pytest.approx(skewed.cell.volume, rel=1e-6)
 
 
-def test_a_molecule_runs_in_lammps(silicon, plugin):
+@pytest.mark.parametrize("slab", [False, True])
+def test_molecules_and_slabs_run_in_lammps_and_have_no_pressure(slab, silicon, plugin):
     cluster = shaken(1)
-    cluster.pbc, cluster.cell = False, None
+    if slab:
+        cluster.center(vacuum=4.0, axis=2)
+        cluster.pbc = [True, True, False]
+    else:
+        cluster.pbc, cluster.cell = False, None
     here, there = cluster.copy(), cluster.copy()
     settings = {"steps": 20, "temperature": 300.0, "progress": False}
-    run(silicon[1], there, engine="lammps", **settings)
-    run(silicon[1], here, **settings)
+    assert np.isnan(run(silicon[1], there, engine="lammps", **settings).pressure)
+    assert np.isnan(run(silicon[1], here, **settings).pressure)
     shift = there.positions.mean(0) - here.positions.mean(0)
     np.testing.assert_allclose(there.positions - shift, here.positions, atol=1e-6)
 

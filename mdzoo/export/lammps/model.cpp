@@ -125,10 +125,12 @@ struct Clock {
   std::clock_t start;
 };
 
-torch::Device device_of(const std::string &name)
+// Returns the device of a name; `auto` and `cuda` share out the GPUs of a node among its ranks.
+torch::Device device_of(const std::string &name, int local_rank)
 {
-  if (name == "auto") return torch::cuda::is_available() ? torch::Device("cuda:0") : torch::Device("cpu");
-  const torch::Device device(name);
+  const int gpus = torch::cuda::is_available() ? static_cast<int>(torch::cuda::device_count()) : 0;
+  if (gpus > 0 && (name == "auto" || name == "cuda")) return torch::Device(torch::kCUDA, local_rank % gpus);
+  const torch::Device device(name == "auto" ? "cpu" : name);
   if (device.is_cuda() && !torch::cuda::is_available())
     throw std::runtime_error("`device` must be one that this torch has, got " + name + ", and it has no CUDA; "
                              "use cpu, or a build of torch for CUDA");
@@ -151,10 +153,10 @@ struct Model::Engine {
   std::vector<c10::IValue> arguments(const Inputs &);
 };
 
-Model::Model(const std::string &path, const std::string &wanted)
+Model::Model(const std::string &path, const std::string &wanted, int local_rank)
 {
   prepare();
-  const auto place = device_of(wanted);
+  const auto place = device_of(wanted, local_rank);
   torch::jit::ExtraFilesMap extra{{CONTRACT, ""}};
   try {
     engine = std::make_unique<Engine>(Engine{torch::jit::load(path, place, extra), place, torch::Tensor()});

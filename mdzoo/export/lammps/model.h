@@ -46,7 +46,7 @@ class Model {
  public:
   // Loads an exported file and runs the reference structures that it carries; every failure is a std::runtime_error
   // that says what must hold, what was found and what to do. device: "auto", "cpu" or "cuda:0" and the like.
-  Model(const std::string &path, const std::string &device);
+  Model(const std::string &path, const std::string &device, int local_rank);
   ~Model();
 
   void evaluate(const Inputs &inputs, Outputs &outputs);

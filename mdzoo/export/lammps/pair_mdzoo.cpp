@@ -42,6 +42,17 @@ std::string elements_of(const mdzoo::Model &model)
   return out;
 }
 
+// Returns the rank's number among those of its node.
+int local_rank(MPI_Comm world)
+{
+  MPI_Comm node;
+  MPI_Comm_split_type(world, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &node);
+  int rank = 0;
+  MPI_Comm_rank(node, &rank);
+  MPI_Comm_free(&node);
+  return rank;
+}
+
 }  // namespace
 
 PairMdzoo::PairMdzoo(LAMMPS *lmp) : Pair(lmp), device("auto")
@@ -85,7 +96,6 @@ void PairMdzoo::settings(int narg, char **arg)
     error->all(FLERR, "pair_style mdzoo must have no arguments or `device NAME`, got {} arguments; say "
                "`pair_style mdzoo`, or `pair_style mdzoo device cpu`", narg);
   if (narg == 2) device = arg[1];
-  if (device == "cuda") device = "cuda:" + std::to_string(comm->me);
 }
 
 void PairMdzoo::coeff(int narg, char **arg)
@@ -96,7 +106,7 @@ void PairMdzoo::coeff(int narg, char **arg)
                atom->ntypes, narg);
   if (!allocated) allocate();
   try {
-    model = std::make_unique<mdzoo::Model>(arg[2], device);
+    model = std::make_unique<mdzoo::Model>(arg[2], device, local_rank(world));
   } catch (const std::exception &problem) {
     fail(problem.what());
   }
