@@ -44,8 +44,12 @@ class Predicted(NamedTuple):
 
 
 def coverage(said: Predicted, levels: Sequence[float] | None = None) -> Array:
-    """Return the fraction of errors within the central interval of each probability; of LEVELS by default."""
-    inside = np.searchsorted(np.sort(said.scores()), said.half_widths()[:, 0], side="right") / len(said.error)
+    """Return the fraction of errors within the central interval of each probability; of LEVELS by default.
+
+    It is NaN where there are no errors: forces that symmetry fixes.
+    """
+    count = np.searchsorted(np.sort(said.scores()), said.half_widths()[:, 0], side="right")
+    inside = count / (len(said.error) or np.nan)
     return inside if levels is None else np.interp(levels, LEVELS, inside)
 
 

@@ -23,12 +23,14 @@ from typing import Any
 import numpy as np
 from scipy.special import ndtri
 
-from mdzoo.bayes.calibration import LEVELS, Predicted
+from mdzoo.bayes.calibration import LEVELS, Predicted, crps
 from mdzoo.bayes.left_out import Residuals
 
 BINS = {"energy": 6, "forces": 20, "novelty": 10}
 FEW = 200
 """Errors below which a group has no factor of its own."""
+HALF = 8
+"""Structures of a block that stays together where errors are halved."""
 SHARE = 89
 """Place among LEVELS of the interval that holds in each group."""
 
@@ -106,15 +108,46 @@ def found(near: Residuals, far: Residuals | None, groups: Array, target: str) ->
         target: `energy` or `forces`.
     """
     both = [near] if far is None or len(far.error) == 0 else [near, far]
-    sigma, error, whole = (np.concatenate([getattr(r, name) for r in both]) for name in ("sigma", "error", "whole"))
-    energies = target == "energy"
-    known: dict[str, Any] = {"curve": curve(sigma, error, BINS[target], energies, energies)}
-    if not energies and float(whole.min()) > 0.0:
-        known["novelty"] = novelty(whole, error / through(known["curve"], sigma))
+    every = Residuals(*(np.concatenate(column) for column in zip(*both, strict=True)))
+    known = widths(every, target)
+    if "novelty" in known and not novelty_helps(every, near):
+        known.pop("novelty")
     names = groups[near.structure.astype(np.int64)]
     scores = np.abs(near.error) / scale(known, near)
     own = group_factors(scores, names)
     return {**known, "quantile": quantiles(scores / factors(own, names)).tolist(), "groups": own}
+
+
+def widths(seen: Residuals, target: str) -> dict[str, Any]:
+    """Return the curve, and of forces what the novelty of a structure is worth."""
+    energies = target == "energy"
+    known: dict[str, Any] = {"curve": curve(seen.sigma, seen.error, BINS[target], energies, energies)}
+    if not energies and float(seen.whole.min()) > 0.0:
+        known["novelty"] = novelty(seen.whole, seen.error / through(known["curve"], seen.sigma))
+    return known
+
+
+def novelty_helps(every: Residuals, near: Residuals) -> bool:
+    """Tell whether novelty lowers the score (CRPS) of near errors: found on each half, judged on the other.
+
+    Halves are blocks of HALF structures in turn, for neighbours resemble each other; without two halves it stays.
+    """
+    gain = 0.0
+    for half in (0, 1):
+        mine, judged = part(near, half), part(near, 1 - half)
+        if min(len(mine.error), len(judged.error)) < FEW:
+            return True
+        known = widths(part(every, half), "forces")
+        for sign, knots in ((-1, known), (1, {"curve": known["curve"]})):
+            half_widths = quantiles(np.abs(mine.error) / scale(knots, mine))
+            gain += sign * crps(Predicted(judged.error, scale(knots, judged), half_widths)) * len(judged.error)
+    return gain > 0.0
+
+
+def part(residuals: Residuals, half: int) -> Residuals:
+    """Return those of every other block of structures."""
+    mine = residuals.structure.astype(np.int64) // HALF % 2 == half
+    return Residuals(*(column[mine] for column in residuals))
 
 
 def scale(known: Mapping[str, Any], residuals: Residuals) -> Array:

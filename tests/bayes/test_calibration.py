@@ -166,6 +166,19 @@ def test_what_is_new_is_wider():
     np.testing.assert_allclose(ends, np.exp([known["novelty"]["y"][0], known["novelty"]["y"][-1]]))
 
 
+@pytest.mark.parametrize("helps", [True, False])
+def test_novelty_counts_where_it_tells_of_errors_at_hand(helps):
+    """The structure's deviation tells of its errors at hand, or of those far away alone and misleads near ones."""
+    structure = np.repeat(np.arange(64), 200)
+    whole = np.where(RNG.uniform(size=64) < 0.5, 1.0, 3.0)[structure]
+    one = np.ones(len(whole))
+    size = np.where(whole > 2.0, 4.0, 1.0) if helps else one
+    near = Residuals(size * RNG.normal(size=len(one)), RNG.uniform(0.9, 1.1, len(one)), structure, one, one, whole)
+    far = near._replace(error=8.0 * RNG.normal(size=len(one)), whole=3.0 * one)
+    known = found(near, far, np.array(["all"] * 64), "forces")
+    assert ("novelty" in known) == helps
+
+
 def test_intervals_of_energies_hold_at_each_deviation():
     """Half of the energies have errors of heavy tails: 90 % of either half is within, where a mean square says more."""
     sigma = np.concatenate([RNG.uniform(0.9, 1.0, 3000), RNG.uniform(2.0, 2.2, 3000)])
