@@ -17,16 +17,6 @@ from tests.reference.engine import lammps_instance
 KCAL = 23.060549  # in an eV: LAMMPS's own constant of units real
 
 
-@pytest.fixture(scope="module")
-def plugin():
-    from mdzoo.export.lammps.build import build
-
-    try:
-        return build()
-    except FileNotFoundError as error:
-        pytest.skip(str(error))
-
-
 def run(folder, monkeypatch, *words):
     """The engine at the end of a run in a folder, with settings by name."""
     monkeypatch.chdir(folder)

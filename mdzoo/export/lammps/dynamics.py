@@ -4,7 +4,6 @@ import contextlib
 import ctypes
 import os
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from ase.data import atomic_masses, chemical_symbols
 
 from mdzoo.export import contract
+from mdzoo.export.engine_dynamics import EngineDynamics
 from mdzoo.export.lammps.build import build
 
 BAR = 1e-4 * units.GPa  # in eV/Angstrom^3
@@ -22,7 +22,7 @@ PICOSECOND = 1e3 * units.fs
 ROOM = 50.0  # Angstrom around a structure without a cell
 
 
-class LammpsDynamics:
+class LammpsDynamics(EngineDynamics):
     """Integrates with LAMMPS and brings positions, momenta, cell and what the model says back every `interval` steps.
 
     Arguments:
@@ -55,8 +55,7 @@ class LammpsDynamics:
         skin: float,
         seed: int,
     ) -> None:
-        self.atoms, self.timestep, self.interval, self.nsteps = atoms, float(timestep), int(interval), 0
-        self.observers: list[Callable[[], None]] = []
+        super().__init__(atoms, timestep, interval)
         self.numbers: list[int] = contract.read(model)["atomic_numbers"]
         missing = sorted(set(atoms.numbers.tolist()) - set(self.numbers))
         if missing:
@@ -114,28 +113,9 @@ class LammpsDynamics:
         if charges.any():
             self.engine.scatter_atoms("q", 1, 1, (n * ctypes.c_double)(*charges))
 
-    def attach(self, observer: Callable[[], None], interval: int = 1) -> None:
-        """Call `observer` whenever the atoms have been brought back."""
-        self.observers.append(observer)
-
-    def run(self, steps: int) -> None:
-        """Run, and look every `interval` steps."""
-        self.tell()
-        while self.nsteps < steps:
-            some = min(self.interval, steps - self.nsteps)
-            self.engine.command(f"run {some} pre {'yes' if self.nsteps == 0 else 'no'} post no")
-            self.nsteps += some
-            self.look()
-            self.tell()
-
-    def tell(self) -> None:
-        """Call the observers."""
-        for observer in self.observers:
-            observer()
-
-    def get_time(self) -> float:
-        """Return the time that has passed, in ASE's unit."""
-        return self.nsteps * self.timestep * units.fs
+    def advance(self, steps: int) -> None:
+        """Let LAMMPS move the atoms."""
+        self.engine.command(f"run {steps} pre {'yes' if self.nsteps == 0 else 'no'} post no")
 
     def neighbor_lists(self) -> int:
         """Return how often the list was made in the last stretch."""

@@ -1,6 +1,5 @@
 """Molecular dynamics inside OpenMM, behind the interface of ASE's dynamics: what records one records the other."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from ase.calculators.singlepoint import SinglePointCalculator
 from ase.stress import full_3x3_to_voigt_6_stress
 
 from mdzoo.export.ase import as_array
+from mdzoo.export.engine_dynamics import EngineDynamics
 from mdzoo.export.openmm.force import KILOJOULE, NANOMETRE, Computation, model_force
 from mdzoo.export.torchscript import load
 
@@ -21,7 +21,7 @@ BAR_IN_GPA = 1e-4
 ATTEMPTS = 25  # steps between two changes of the volume
 
 
-class OpenMMDynamics:
+class OpenMMDynamics(EngineDynamics):
     """Integrates with OpenMM in double precision and brings atoms, cell and what the model says back at intervals.
 
     `nve` is velocity Verlet, `langevin` the middle scheme (Zhang et al., DOI 10.1021/acs.jpca.9b02771), `npt` the same
@@ -58,8 +58,7 @@ class OpenMMDynamics:
         device: str,
         seed: int,
     ) -> None:
-        self.atoms, self.timestep, self.interval, self.nsteps = atoms, float(timestep), int(interval), 0
-        self.observers: list[Callable[[], None]] = []
+        super().__init__(atoms, timestep, interval)
         self.boxed = bool(atoms.pbc.all()) and atoms.cell.rank == 3
         turn, box = reduced(atoms.cell.array) if self.boxed else (np.eye(3), atoms.cell.array)
         self.turn: np.ndarray = turn
@@ -83,28 +82,9 @@ class OpenMMDynamics:
             self.get_conserved_energy = lambda: float(self.total)
         self.look()
 
-    def attach(self, observer: Callable[[], None], interval: int = 1) -> None:
-        """Call `observer` whenever the atoms have been brought back."""
-        self.observers.append(observer)
-
-    def run(self, steps: int) -> None:
-        """Run, and look every `interval` steps."""
-        self.tell()
-        while self.nsteps < steps:
-            some = min(self.interval, steps - self.nsteps)
-            self.context.getIntegrator().step(some)
-            self.nsteps += some
-            self.look()
-            self.tell()
-
-    def tell(self) -> None:
-        """Call the observers."""
-        for observer in self.observers:
-            observer()
-
-    def get_time(self) -> float:
-        """Return the time that has passed, in ASE's unit."""
-        return self.nsteps * self.timestep * units.fs
+    def advance(self, steps: int) -> None:
+        """Let OpenMM move the atoms."""
+        self.context.getIntegrator().step(steps)
 
     def neighbor_lists(self) -> int:
         """Return how often the list of the looks was made."""
