@@ -108,6 +108,11 @@ def within(graph: Graph, cutoff: float) -> Graph:
     return select_edges(graph, short)
 
 
+def seen(graph: Graph, cutoff: float) -> Graph:
+    """Return the same for a reader that edges beyond its cutoff give nothing; all edges where torch compiles."""
+    return graph if torch.compiler.is_compiling() else within(graph, cutoff)
+
+
 def n_centers(graph: Graph) -> int:
     """Return the number of atoms up to the last centre; those behind it have no edges."""
     return 0 if graph.centers.numel() == 0 else int(graph.centers[-1]) + 1

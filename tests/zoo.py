@@ -119,6 +119,11 @@ def pod(ks: list[int], ps: list[int], n_species: int = 1) -> Entry:
     return Entry(learnt({"name": "POD", "cutoff": 4, "K": ks, "P": ps, "n_species": n_species}, LINEAR), n_species)
 
 
+def uf3(n_species: int = 1, **options) -> Entry:
+    sizes = {"cutoff": 4, "r_min": 1.9, "resolution": 4, "triplet_resolution": [3, 4], **options}
+    return Entry(learnt({"name": "UF3", "n_species": n_species, **sizes}, LINEAR), n_species)
+
+
 def so4(n_species: int = 1, **options) -> Entry:
     return Entry(learnt({"name": "SO4", "cutoff": 4, "n_species": n_species, **options}, LINEAR), n_species)
 
@@ -258,6 +263,8 @@ ZOO: dict[str, Entry] = {
     "SO4 chem wselfall, two species": so4(2, twojmax=3, chem=True, wselfall=True, bzero=False),
     "POD to four bodies": pod([5, 4, 3], [4, 3]),
     "POD to seven bodies, two species": pod([2, 1, 1, 1, 1, 1], [2, 1, 1, 1, 1], 2),
+    "UF3": uf3(),
+    "UF3, two species": uf3(2, r_min=2.2, triplet_cutoff=3.5, triplet_resolution=[1, 2]),
     "MTP 12": Entry(learnt({"name": "MTP", "cutoff": 4, "level": 12, "scaling": 1}, LINEAR)),
     "MTP 10, two species": Entry(learnt({"name": "MTP", "cutoff": 4, "level": 10, "n_species": 2}, LINEAR), 2),
     "DeepMD": deepmd(neuron=[2, 4, 4], axis_neuron=3, resnet_dt=True),

@@ -15,6 +15,7 @@ from mdzoo.descriptors.so3 import SO3
 from mdzoo.descriptors.so4 import SO4
 from mdzoo.descriptors.soap import Soap
 from mdzoo.descriptors.soap_quip import SoapQuip
+from mdzoo.descriptors.uf3 import UF3
 
 __all__ = [
     "ACE",
@@ -23,6 +24,7 @@ __all__ = [
     "POD",
     "SO3",
     "SO4",
+    "UF3",
     "Concatenate",
     "DeepMD",
     "Descriptor",

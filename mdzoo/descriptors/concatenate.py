@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from mdzoo.descriptors.base import Descriptor
 from mdzoo.descriptors.slopes import Block
-from mdzoo.graph import Graph, n_centers, select_edges, within
+from mdzoo.graph import Graph, n_centers, seen, select_edges
 
 
 class Concatenate(Descriptor):
@@ -141,8 +141,3 @@ class Concatenate(Descriptor):
         """Return the labels of all, with the name and the number of their descriptor in front."""
         named = [(f"{type(d).__name__}{i}", d) for i, d in enumerate(self.descriptors, 1)]
         return [f"{name}.{label}" for name, d in named for label in d.labels()]
-
-
-def seen(graph: Graph, cutoff: float) -> Graph:
-    """Return the graph with the edges within a cutoff; all where torch compiles, as those beyond add nothing."""
-    return graph if torch.compiler.is_compiling() else within(graph, cutoff)

@@ -47,6 +47,7 @@ ORDERS = {  # body order of the features, as their class says
     "Soap": ({"name": "Soap", "r_cut": 3, "n_max": 3, "l_max": 4}, 3),
     "SoapQuip": ({"name": "SoapQuip", "n_max": 3, "l_max": 4}, 3),
     "MliapSO3": ({"name": "MliapSO3", "n_max": 3, "l_max": 4}, 3),
+    "UF3": ({"name": "UF3"}, 3),
     "SO4": ({"name": "SO4", "twojmax": 8}, 4),
     "DeepMD": ({"name": "DeepMD", "sel": 6, "neuron": [4, 8], "axis_neuron": 4}, 3),
     "SeE3": ({"name": "SeE3", "sel": 6, "neuron": [4, 8]}, 3),

@@ -1,6 +1,6 @@
 """Learnt potentials that LAMMPS has itself: SO4 with Linear or Quadratic is its `snap`, SO4 with MLP its `mliap`.
 
-POD with Linear is its `pod`.
+POD with Linear is its `pod`, UF3 with Linear its `uf3`.
 """
 
 from collections.abc import Callable
@@ -10,9 +10,10 @@ import torch
 from ase.data import chemical_symbols
 from torch import Tensor
 
-from mdzoo.descriptors import POD, SO4
+from mdzoo.descriptors import POD, SO4, UF3
 from mdzoo.export.native.networks import sna_options, write_network
 from mdzoo.export.native.style import Style, numbers
+from mdzoo.export.native.uf3 import write_uf3
 from mdzoo.potentials import DescriptorPotential
 from mdzoo.regressors import MLP, Linear, Quadratic
 
@@ -131,4 +132,5 @@ LEARNT: dict[tuple[type, type], Callable[[Any, Any, list[str]], Style]] = {
     (SO4, MLP): write_mliap,
     (SO4, Quadratic): write_snap,
     (POD, Linear): write_pod,
+    (UF3, Linear): write_uf3,
 }
