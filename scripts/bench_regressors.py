@@ -2,10 +2,13 @@
 
 A step is a call of the exported file for a rattled silicon crystal: energies, forces and virial. Neighbour lists, which
 cost all alike, are left out, so that the ratios are those of dearer steps. Contestants take turns and CPU time is read;
-medians and ratios of the same turn are reported. Weights are random: the arithmetic does not depend on them.
+medians and ratios of the same turn are reported. Weights are random: the arithmetic does not depend on them. `sigma`
+are deviations of the energies of structures and atoms and of forces by the local scale, `20 members` of forces by the
+spread of as many.
 
 Examples:
   python scripts/bench_regressors.py
+  python scripts/bench_regressors.py --only Linear "Linear, sigma" "Linear, 20 members"
   python scripts/bench_regressors.py --only Linear MLP --dtype float32 --descriptor '{"name": "ACE", "K": 4, "L": 3}'
 """
 
@@ -25,7 +28,7 @@ import torch
 from mdzoo.data import graph_from_atoms
 from mdzoo.export.contract import INPUTS, inputs_of
 from mdzoo.export.torchscript import export, load
-from mdzoo.potentials import ForceField, build
+from mdzoo.potentials import ForceField, LinearEnsemble, SumPotential, build
 
 SO3 = {"name": "SO3", "cutoff": 5.0, "K": 4, "L": 3}
 REGRESSORS: dict[str, dict[str, Any]] = {
@@ -35,7 +38,10 @@ REGRESSORS: dict[str, dict[str, Any]] = {
     "Quadratic": {"name": "Quadratic"},
     "GP, zeta 1": {"name": "MappedGP", "zeta": 1},
     "GP, zeta 2": {"name": "MappedGP", "zeta": 2},
+    "Linear, sigma": {"name": "Linear"},
+    "Linear, 20 members": {"name": "Linear"},
 }
+MEMBERS = 20
 
 
 def force_field(descriptor: dict[str, Any], regressor: dict[str, Any]) -> ForceField:
@@ -48,6 +54,19 @@ def force_field(descriptor: dict[str, Any], regressor: dict[str, Any]) -> ForceF
         for parameter in potential.terms[1].regressor.parameters():
             parameter.add_(1e-6 * torch.randn_like(parameter))
     return ForceField(potential, [14]).eval()
+
+
+def with_deviations(model: ForceField) -> ForceField:
+    """Return the model with a random covariance of all its weights, members, and a calibration that changes nothing."""
+    energies, learnt = model.potential.terms
+    n = learnt.descriptor.n_features + 1
+    ensemble = LinearEnsemble(learnt, MEMBERS, n)
+    ensemble.root += 1e-6 * torch.randn(n, n)
+    ensemble.deltas += 1e-6 * torch.randn(MEMBERS, n)
+    sure = ForceField(SumPotential([energies, ensemble]), model.atomic_numbers).eval()
+    curve = {"curve": {"x": [0.0, 1.0], "y": [0.0, 1.0]}}
+    vars(sure)["extra"] = {"calibration": {"local": curve | {"powers": [0.5, 0.5], "least": 0.1}}}
+    return sure
 
 
 def call(path: Path, atoms: ase.Atoms) -> Any:
@@ -81,7 +100,10 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             for name in dict.fromkeys(["Linear", *options.only]):
                 model = force_field(options.descriptor, REGRESSORS[name])
-                calls[name] = call(export(model, Path(folder) / "model.pt", references=small, dtype=dtype), atoms)
+                way = {"Linear, sigma": "local", "Linear, 20 members": "members"}.get(name, "none")
+                model = with_deviations(model) if way != "none" else model
+                path = export(model, Path(folder) / "model.pt", references=small, dtype=dtype, uncertainty=way)
+                calls[name] = call(path, atoms)
         times: dict[str, list[float]] = {name: [] for name in calls}
         for _ in range(options.turns + 3):
             for name, step in calls.items():

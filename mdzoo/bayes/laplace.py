@@ -24,6 +24,7 @@ from mdzoo.bayes.members import linear_table, rebuilt
 from mdzoo.fit.design import linear_part
 from mdzoo.graph import within
 from mdzoo.potentials import DescriptorPotential, ForceField, LinearEnsemble, SumPotential
+from mdzoo.potentials.base import deviation
 from mdzoo.regressors import MLP, SparseGP
 
 LINEAR = ("gaussian", "tempered")
@@ -160,8 +161,8 @@ def last_part(force_field: ForceField) -> DescriptorPotential:
 def largest(ensemble: LinearEnsemble, dataset: Any) -> Tensor:
     """Return the largest deviation of an atom's energy in a data set, eV."""
     graphs = (within(dataset[i].graph, ensemble.cutoff) for i in range(len(dataset)))
-    found = [ensemble.deviations(graph).parameter.max() for graph in graphs]
-    return torch.stack(found).max()
+    found = [ensemble.deviations(graph) for graph in graphs]
+    return torch.stack([deviation(said.rows, said.rest).max() for said in found]).max()
 
 
 def replaced(force_field: ForceField, part: DescriptorPotential, new: Any, table_of: Any) -> ForceField:

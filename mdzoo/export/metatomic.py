@@ -19,6 +19,7 @@ from torch import Tensor, nn
 import mdzoo
 from mdzoo.export.torchscript import cast, silent
 from mdzoo.graph import Graph, select_edges, within
+from mdzoo.potentials.base import deviation, total
 from mdzoo.potentials.charges import Charges
 from mdzoo.potentials.force_field import ForceField
 from mdzoo.potentials.sure_force_field import calibration_of, identity, of_model
@@ -111,10 +112,10 @@ class Metatomic(nn.Module):
         if "energy_uncertainty" in outputs:
             said = self.potential.deviations(graph)
             if outputs["energy_uncertainty"].sample_kind == "atom":
-                found["energy_uncertainty"] = said.parameter[atoms].unsqueeze(1)
+                found["energy_uncertainty"] = deviation(said.rows, said.rest)[atoms].unsqueeze(1)
             else:
                 n = max(1, atoms.shape[0])
-                found["energy_uncertainty"] = n * self.energy_curve(said.total / n).view(1, 1)
+                found["energy_uncertainty"] = n * self.energy_curve(total(said, graph) / n).view(1, 1)
         if "energy_ensemble" in outputs:
             found["energy_ensemble"] = self.potential.members(graph)[:, atoms].sum(1).view(1, -1)
         return found

@@ -21,12 +21,32 @@ class Uncertainty(NamedTuple):
 
 
 class Deviations(NamedTuple):
-    """How the energies of S structures and their N atoms deviate by the parameters."""
+    """How the energies of N atoms deviate by the parameters, which they share: sums of rows are those of structures."""
 
-    parameter: Tensor  # (N,) eV, of each atom by itself
-    total: Tensor  # (S,) eV, of the sums, whose atoms share their parameters
+    rows: Tensor  # (N, K) eV, along K independent directions
+    rest: Tensor  # (N,) eV^2, variance beside them, each atom's own
     grade: Tensor  # (N,) as in `Uncertainty`
     members: Tensor  # (M, N) eV, energies by the members
+
+
+def deviation(rows: Tensor, rest: Tensor) -> Tensor:
+    """Return the deviation `sqrt(|row|^2 + rest)` of each row of `Deviations`, or of sums of rows and rests."""
+    return (rows.square().sum(1) + rest).sqrt()
+
+
+def summed(said: Deviations, batch: Tensor, n_structures: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the rows (S, K), rests (S,) and members' energies (S, M) of whole structures, detached, float64."""
+    rows, rest, members = [
+        segment_sum(part.detach().to(torch.float64), batch, n_structures)
+        for part in (said.rows, said.rest, said.members.t())
+    ]
+    return rows, rest, members
+
+
+def total(said: Deviations, graph: Graph) -> Tensor:
+    """Return the deviations of the energies of whole structures, (S,) in eV, detached, float64."""
+    rows, rest, _ = summed(said, graph.batch, graph.cell.shape[0])
+    return deviation(rows, rest)
 
 
 class Potential(nn.Module):
@@ -74,14 +94,23 @@ class Potential(nn.Module):
         """Return the energy of each atom by each member, (M, N) in eV."""
         return self.forward(graph).unsqueeze(0)
 
+    def first_order_members(self, graph: Graph) -> list[Tensor]:
+        """Return the energies of each member, M times (N,), for one derivative of each, as `first_order` does."""
+        return each(self.members(graph))
+
     def uncertainty(self, graph: Graph) -> Uncertainty:
         """Return how far to trust the energy of each atom; zeros where nothing is known."""
         zero = torch.zeros_like(graph.positions[:, 0])
         return Uncertainty(zero, zero, zero, zero)
 
     def deviations(self, graph: Graph) -> Deviations:
-        """Return how the energies of atoms and of whole structures deviate, by the spread of the members."""
-        return of_members(self.members(graph), graph)
+        """Return how the energies deviate, by the spread of the members."""
+        return of_members(self.members(graph))
+
+    def first_order_deviations(self, graph: Graph) -> tuple[Tensor, Deviations]:
+        """Return what `first_order` and `deviations` give; a member that shares work between them does."""
+        energies = self.first_order(graph)
+        return energies, self.deviations(graph) if self.is_uncertain else of_members(energies.detach().unsqueeze(0))
 
     def charges(self, graph: Graph) -> Tensor:
         """Return the charge of each atom, (N,) in e: those given, unless the potential has its own."""
@@ -177,13 +206,16 @@ def spread(members: Tensor) -> Uncertainty:
     return Uncertainty(members.std(0), zero, zero, zero)
 
 
-def of_members(members: Tensor, graph: Graph) -> Deviations:
+def each(members: Tensor) -> list[Tensor]:
+    """Return the energies of each member, M times (N,), of (M, N)."""
+    return [members[m] for m in range(members.shape[0])]
+
+
+def of_members(members: Tensor) -> Deviations:
     """Return the deviations of the members' energies (M, N), zero where there is but one."""
     zero = torch.zeros_like(members[0])
-    totals = segment_sum(members.t().to(torch.float64), graph.batch, graph.cell.shape[0])
-    if members.shape[0] < 2:
-        return Deviations(zero, torch.zeros_like(totals[:, 0]), zero, members)
-    return Deviations(members.std(0), totals.std(1), zero, members)
+    rows = (members - members.mean(0)).t() / max(1, members.shape[0] - 1) ** 0.5
+    return Deviations(rows, zero, zero, members)
 
 
 def common_reach(terms: Sequence[Potential]) -> tuple[float, int, int]:

@@ -4,8 +4,9 @@ import torch
 from torch import Tensor
 
 from mdzoo.descriptors.base import Descriptor
+from mdzoo.descriptors.expansion import Expansion
 from mdzoo.graph import Graph, n_centers, with_leaves
-from mdzoo.potentials.base import Potential, Uncertainty, spread
+from mdzoo.potentials.base import Deviations, Potential, Uncertainty, each, of_members, spread
 from mdzoo.regressors.base import Regressor
 from mdzoo.regressors.linear import Linear
 
@@ -66,14 +67,44 @@ class DescriptorPotential(Potential):
         change = (density * slopes).sum(1)
         return self.completed(energies + (change - change.detach()), graph)
 
+    def first_order_features(self, graph: Graph) -> tuple[Tensor, Tensor]:
+        """Return the energies of `first_order` and the features of all atoms, (N, F), from one evaluation."""
+        if not self.pulls or graph.centers.numel() == 0:
+            return self.first_order(graph), self.descriptor_features(graph)
+        density, expansion, features = self.expanded(graph)
+        energies, slopes = self.slopes(density.detach(), graph.species[: density.shape[0]])
+        energies = with_slopes(self.completed(energies, graph), graph.vectors, self.descriptor.pull(expansion, slopes))
+        return energies, self.with_alone(features.detach(), graph)
+
     def pulled(self, graph: Graph) -> Tensor:
         """Return the energies with their slopes by the vectors alone behind them, both without a backward pass."""
         bare = with_leaves(graph, graph.vectors.detach(), graph.positions, graph.cell)
         density, expansion = self.descriptor.first_order(bare)
         energies, slopes = self.slopes(density, graph.species[: density.shape[0]])
-        change = (graph.vectors * self.descriptor.pull(expansion, slopes)).sum()
-        energies = self.completed(energies, graph)
-        return energies + torch.nn.functional.pad((change - change.detach()).view(1), [0, energies.shape[0] - 1])
+        return with_slopes(self.completed(energies, graph), graph.vectors, self.descriptor.pull(expansion, slopes))
+
+    def expanded(self, graph: Graph) -> tuple[Tensor, Expansion, Tensor]:
+        """Return the density as a leaf, what `pull` needs, and the features, (n, F), of that leaf."""
+        bare = with_leaves(graph, graph.vectors.detach(), graph.positions, graph.cell)
+        density, expansion = self.descriptor.first_order(bare)
+        density = density.detach().requires_grad_()
+        return density, expansion, self.descriptor.contract(density)
+
+    def pulled_members(
+        self, members: Tensor, alone: Tensor, density: Tensor, expansion: Expansion, graph: Graph
+    ) -> list[Tensor]:
+        """Return the energies of each member with their slopes by the vectors alone behind them.
+
+        Energies (M, n) with the density behind them, of isolated atoms (M, species), and what `expanded` gave.
+        """
+        rest = graph.species[density.shape[0] :]
+        out: list[Tensor] = []
+        for m in range(members.shape[0]):
+            slopes = torch.autograd.grad([members[m].sum()], [density], retain_graph=True)[0]
+            assert slopes is not None
+            energies = torch.cat([members[m], alone[m][rest]]).detach()
+            out.append(with_slopes(energies, graph.vectors, self.descriptor.pull(expansion, slopes)))
+        return out
 
     def slopes(self, density: Tensor, species: Tensor) -> tuple[Tensor, Tensor]:
         """Return the energies (n,) and their slopes by the density, (n, C), without a graph behind them."""
@@ -118,8 +149,11 @@ class DescriptorPotential(Potential):
 
     def alone(self, graph: Graph) -> Tensor:
         """Return the energies of isolated atoms of each species."""
-        kinds = torch.arange(self.descriptor.n_species, device=graph.species.device)
-        return self.regressor(self.descriptor.isolated(graph.vectors), kinds)
+        return self.regressor(self.descriptor.isolated(graph.vectors), self.kinds(graph))
+
+    def kinds(self, graph: Graph) -> Tensor:
+        """Return each species once."""
+        return torch.arange(self.descriptor.n_species, device=graph.species.device)
 
     def energies(self, graph: Graph, species: Tensor) -> Tensor:
         """Return the energies of the atoms that have edges behind or at them, (n,)."""
@@ -129,9 +163,14 @@ class DescriptorPotential(Potential):
 
     def descriptor_features(self, graph: Graph) -> Tensor:
         """Return the descriptor's features of all atoms, (N, F)."""
-        alone = self.descriptor.isolated(graph.vectors)
-        n = n_centers(graph)
-        return torch.cat([self.descriptor(graph), alone[graph.species[n:]]]) if n > 0 else alone[graph.species]
+        if n_centers(graph) == 0:
+            return self.descriptor.isolated(graph.vectors)[graph.species]
+        return self.with_alone(self.descriptor(graph), graph)
+
+    def with_alone(self, features: Tensor, graph: Graph) -> Tensor:
+        """Return the features of the leading atoms (n, F) with those of the rest, (N, F)."""
+        rest = graph.species[features.shape[0] :]
+        return torch.cat([features, self.descriptor.isolated(graph.vectors)[rest]]) if rest.numel() > 0 else features
 
     def features(self, graph: Graph) -> Tensor:
         """Return what the regressor's last, linear layer multiplies, (N, P), in the order of its `theta()`.
@@ -143,8 +182,25 @@ class DescriptorPotential(Potential):
 
     def members(self, graph: Graph) -> Tensor:
         """Return the energy of each atom by each member of the regressor, (M, N) in eV."""
-        features = self.descriptor_features(graph)
-        return self.regressor.members(features.expand([self.n_members, -1, -1]), graph.species)
+        return self.members_of(self.descriptor_features(graph), graph.species)
+
+    def members_of(self, features: Tensor, species: Tensor) -> Tensor:
+        """Return the same of the features."""
+        return self.regressor.members(features.expand([self.n_members, -1, -1]), species)
+
+    def first_order_members(self, graph: Graph) -> list[Tensor]:
+        """Return the same, each for one derivative."""
+        if not self.pulls or graph.centers.numel() == 0:
+            return each(self.members(graph))
+        density, expansion, features = self.expanded(graph)
+        members = self.members_of(features, graph.species[: density.shape[0]])
+        alone = self.members_of(self.descriptor.isolated(graph.vectors), self.kinds(graph))
+        return self.pulled_members(members, alone, density, expansion, graph)
+
+    def first_order_deviations(self, graph: Graph) -> tuple[Tensor, Deviations]:
+        """Return the energies of `first_order` and the spread of the members, from one evaluation of the descriptor."""
+        energies, features = self.first_order_features(graph)
+        return energies, of_members(self.members_of(features, graph.species))
 
     def uncertainty(self, graph: Graph) -> Uncertainty:
         """Return the spread of the members."""
@@ -161,3 +217,9 @@ class DescriptorPotential(Potential):
             if rows.numel() > 0:
                 out = out.index_add(0, rows, self.descriptor.contract_with(density[rows], weights[kind]))
         return out
+
+
+def with_slopes(energies: Tensor, vectors: Tensor, slopes: Tensor) -> Tensor:
+    """Return energies (N,) whose sum has the derivatives (E, 3) by the vectors, and no other history."""
+    change = (vectors * slopes).sum()
+    return energies + torch.nn.functional.pad((change - change.detach()).view(1), [0, energies.shape[0] - 1])

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from mdzoo.graph import Graph, block, edge_starts, with_leaves, within
 from mdzoo.ops import segment_sum
-from mdzoo.potentials.base import Potential
+from mdzoo.potentials.base import Deviations, Potential
 
 PIECE = 65536  # edges whose products are made at a time: new memory in each step costs more than the arithmetic
 
@@ -24,6 +24,15 @@ class Prediction(NamedTuple):
         Tensor  # (N, 3, 3) eV, of each edge at its neighbour, `sum W_i v_i` is the heat flux; global terms evenly
     )
     charges: Tensor  # (N,) e
+
+
+class Span(NamedTuple):
+    """Atoms [first, last) of a graph and their edges."""
+
+    first: int
+    last: int
+    first_edge: int
+    last_edge: int
 
 
 class ForceField(nn.Module):
@@ -78,6 +87,10 @@ class ForceField(nn.Module):
         else:
             energies, g = self.blockwise(graph)
             slopes = [g]
+        return self.gathered(graph, energies, slopes)
+
+    def gathered(self, graph: Graph, energies: Tensor, slopes: list[Tensor]) -> Prediction:
+        """Return what energies and slopes mean, with the charges."""
         charges = graph.charges
         if self.potential.has_charges:
             cast = with_leaves(graph, graph.vectors.to(self.unit.dtype), graph.positions, graph.cell)
@@ -99,21 +112,37 @@ class ForceField(nn.Module):
         energies, charges = self.potential.energies_and_charges(graph)
         return energies, self.slopes_of(self.owned(energies, graph), leaves), charges
 
+    def with_deviations(self, graph: Graph) -> tuple[Tensor, list[Tensor], Deviations]:
+        """Return what `derivatives` does of a piece of a graph, and the deviations of its energies."""
+        leaves, graph = self.at_leaves(graph)
+        energies, said = self.potential.first_order_deviations(graph)
+        return energies.detach(), self.slopes_of(self.owned(energies, graph), leaves), said
+
     def member_forces(self, graph: Graph) -> Tensor:
-        """Return the forces by each member of the potential, (M, N, 3), in one backward pass for each."""
-        leaves, graph = self.at_leaves(within(graph, self.cutoff))
-        energies = self.potential.members(graph)
-        n_atoms = graph.species.shape[0]
-        rows: list[Tensor] = []
-        for m in range(energies.shape[0]):
-            total = self.owned(energies[m], graph).sum() + 0.0 * (leaves[0].sum() + leaves[1].sum())
+        """Return the forces by each member of the potential, (N, M, 3), block of atoms by block of atoms."""
+        graph = within(graph, self.cutoff)
+        forces = graph.vectors.new_zeros([graph.species.shape[0], self.potential.n_members, 3], dtype=self.unit.dtype)
+        for span in self.spans(graph):
+            piece, n = piece_of(graph, span), span.last - span.first
+            slopes, at_positions = self.member_slopes(piece)
+            forces[span.first : span.last] += segment_sum(slopes, piece.centers, n, ascending=True) - at_positions[:n]
+            forces.index_add_(0, graph.neighbors[span.first_edge : span.last_edge], -slopes)
+        return forces
+
+    def member_slopes(self, graph: Graph) -> tuple[Tensor, Tensor]:
+        """Return the slopes of the members' energies by the vectors, (E, M, 3), and by the positions, (N, M, 3)."""
+        leaves, graph = self.at_leaves(graph)
+        by_vectors: list[Tensor] = []
+        by_positions: list[Tensor] = []
+        for energies in self.potential.first_order_members(graph):
+            total = self.owned(energies, graph).sum() + 0.0 * (leaves[0].sum() + leaves[1].sum())
             found = torch.autograd.grad([total], leaves[:2], retain_graph=True)
             g, at_positions = found[0], found[1]
             assert g is not None
             assert at_positions is not None
-            there = segment_sum(g, graph.neighbors, n_atoms)
-            rows.append(segment_sum(g, graph.centers, n_atoms) - there - at_positions.to(g.dtype))
-        return torch.stack(rows).detach()
+            by_vectors.append(g.detach())
+            by_positions.append(at_positions.detach().to(g.dtype))
+        return torch.stack(by_vectors, 1), torch.stack(by_positions, 1)
 
     def owned(self, energies: Tensor, graph: Graph) -> Tensor:
         """Return the energies of the atoms that are no ghosts; where ghosts have edges, they have energies too."""
@@ -137,20 +166,33 @@ class ForceField(nn.Module):
 
     def blockwise(self, graph: Graph) -> tuple[Tensor, Tensor]:
         """Return the energies (N,) and dE/dvectors (E, 3), block of atoms by block of atoms."""
-        n_atoms, n_edges = graph.species.shape[0], graph.centers.shape[0]
-        size = max(1, int(self.block_edges * n_atoms / max(n_edges, 1)))
-        if size >= n_atoms:
-            energies, slopes = self.derivatives(graph)
-            return energies, slopes[0]
-        firsts: list[int] = edge_starts(graph.centers, n_atoms).tolist()
         all_energies: list[Tensor] = []
         all_slopes: list[Tensor] = []
-        for first in range(0, n_atoms, size):
-            last = min(first + size, n_atoms)
-            energies, slopes = self.derivatives(block(graph, first, last, firsts[first], firsts[last]))
-            all_energies.append(energies[: last - first])
+        for span in self.spans(graph):
+            energies, slopes = self.derivatives(piece_of(graph, span))
+            all_energies.append(energies[: span.last - span.first])
             all_slopes.append(slopes[0])
         return torch.cat(all_energies), torch.cat(all_slopes)
+
+    def spans(self, graph: Graph) -> list[Span]:
+        """Return the atoms and edges of blocks of about `block_edges` edges; of one where reach asks for the whole."""
+        n_atoms, n_edges = graph.species.shape[0], graph.centers.shape[0]
+        size = max(1, int(self.block_edges * n_atoms / max(n_edges, 1)))
+        if size >= n_atoms or self.reach < 0 or self.reach > 1:
+            return [Span(0, n_atoms, 0, n_edges)]
+        firsts: list[int] = edge_starts(graph.centers, n_atoms).tolist()
+        out: list[Span] = []
+        for first in range(0, n_atoms, size):
+            last = min(first + size, n_atoms)
+            out.append(Span(first, last, firsts[first], firsts[last]))
+        return out
+
+
+def piece_of(graph: Graph, span: Span) -> Graph:
+    """Return the atoms of a span with their edges, which come first in it."""
+    if span.last - span.first == graph.species.shape[0]:
+        return graph
+    return block(graph, span.first, span.last, span.first_edge, span.last_edge)
 
 
 def prediction(graph: Graph, energies: Tensor, slopes: list[Tensor], charges: Tensor) -> Prediction:

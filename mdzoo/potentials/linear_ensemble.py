@@ -4,8 +4,7 @@ import torch
 from torch import Tensor
 
 from mdzoo.graph import Graph
-from mdzoo.ops import segment_sum
-from mdzoo.potentials.base import Deviations, Potential, Uncertainty
+from mdzoo.potentials.base import Deviations, Potential, Uncertainty, deviation, each
 from mdzoo.potentials.descriptor_potential import DescriptorPotential
 
 
@@ -67,30 +66,46 @@ class LinearEnsemble(Potential):
 
     def members(self, graph: Graph) -> Tensor:
         """Return the energy of each atom by each member, (M, N) in eV."""
-        features = self.potential.descriptor_features(graph)
-        energy = self.potential.regressor(features, graph.species)
-        return energy + self.deltas @ self.potential.regressor.phi(features, graph.species).T
+        return self.members_of(self.potential.descriptor_features(graph), graph.species)
+
+    def members_of(self, features: Tensor, species: Tensor) -> Tensor:
+        """Return the same of the features."""
+        return (
+            self.potential.regressor(features, species)
+            + self.deltas @ self.potential.regressor.phi(features, species).T
+        )
+
+    def first_order_members(self, graph: Graph) -> list[Tensor]:
+        """Return the same, each for one derivative."""
+        if not self.potential.pulls or graph.centers.numel() == 0:
+            return each(self.members(graph))
+        density, expansion, features = self.potential.expanded(graph)
+        members = self.members_of(features, graph.species[: density.shape[0]])
+        alone = self.members_of(self.potential.descriptor.isolated(graph.vectors), self.potential.kinds(graph))
+        return self.potential.pulled_members(members, alone, density, expansion, graph)
 
     def uncertainty(self, graph: Graph) -> Uncertainty:
         """Return the deviations of the energy of each atom, and how they compare with those in training."""
         said = self.deviations(graph)
-        return Uncertainty(
-            said.parameter, self.noise.expand_as(said.parameter), torch.zeros_like(said.parameter), said.grade
-        )
+        parameter = deviation(said.rows, said.rest)
+        return Uncertainty(parameter, self.noise.expand_as(parameter), torch.zeros_like(parameter), said.grade)
 
     def deviations(self, graph: Graph) -> Deviations:
-        """Return how the energies of atoms and of whole structures deviate; what is open adds as if independent."""
-        features = self.potential.descriptor_features(graph)
-        phi = self.potential.regressor.phi(features, graph.species)
-        parameter = torch.linalg.vector_norm(phi @ self.root, dim=1)
-        sums = segment_sum(phi.to(torch.float64), graph.batch, graph.cell.shape[0])
-        total = torch.linalg.vector_norm(sums @ self.root.to(torch.float64), dim=1)
-        if self.open:
-            rest = self.rest(features, phi, graph.species)
-            parameter = (parameter.square() + rest).sqrt()
-            total = (total.square() + segment_sum(rest.to(total.dtype), graph.batch, total.shape[0])).sqrt()
-        energy = self.potential.regressor(features, graph.species)
-        return Deviations(parameter, total, parameter / self.most, energy + self.deltas @ phi.T)
+        """Return how the energies deviate; what is open is each atom's own."""
+        return self.deviations_of(self.potential.descriptor_features(graph), graph.species)
+
+    def first_order_deviations(self, graph: Graph) -> tuple[Tensor, Deviations]:
+        """Return the energies of `first_order` and the deviations, from one evaluation of the descriptor."""
+        energies, features = self.potential.first_order_features(graph)
+        return energies, self.deviations_of(features, graph.species)
+
+    def deviations_of(self, features: Tensor, species: Tensor) -> Deviations:
+        """Return the deviations of the features (N, F)."""
+        phi = self.potential.regressor.phi(features, species)
+        rows = phi @ self.root
+        rest = self.rest(features, phi, species) if self.open else torch.zeros_like(rows[:, 0])
+        members = self.potential.regressor(features, species) + self.deltas @ phi.T
+        return Deviations(rows, rest, deviation(rows, rest) / self.most, members)
 
     def rest(self, features: Tensor, phi: Tensor, species: Tensor) -> Tensor:
         """Return the variance of each atom's energy that the inducing points leave open, (N,) in eV^2."""

@@ -86,15 +86,46 @@ class SumPotential(Potential):
         together = self.members(graph).std(0) if self.n_joint > 1 else parameter.sqrt()
         return Uncertainty(together, noise.sqrt(), model.sqrt(), grade)
 
+    def first_order_members(self, graph: Graph) -> list[Tensor]:
+        """Return the same sums, each from the same of the terms."""
+        energies = [torch.zeros_like(graph.positions[:, 0]) for _ in range(self.n_members)]
+        for term in self.terms:
+            near = within(graph, term.cutoff) if term.cutoff < self.cutoff else graph
+            found = term.first_order_members(near)
+            energies = [energy + found[m % len(found)] for m, energy in enumerate(energies)]
+        return energies
+
     def deviations(self, graph: Graph) -> Deviations:
         """Return those of the terms, added as independent unless two terms or more have members."""
         if self.n_joint > 1:
-            return of_members(self.members(graph), graph)
-        zero, none = torch.zeros_like(graph.positions[:, 0]), torch.zeros_like(graph.cell[:, 0, 0])
-        parameter, total, grade, members = zero, none, zero, zero.unsqueeze(0)
+            return of_members(self.members(graph))
+        found: list[Deviations] = []
+        for term in self.terms:
+            found.append(term.deviations(within(graph, term.cutoff) if term.cutoff < self.cutoff else graph))
+        return independent(found)
+
+    def first_order_deviations(self, graph: Graph) -> tuple[Tensor, Deviations]:
+        """Return the same energies and deviations, from the same of the terms."""
+        if self.n_joint > 1:
+            return self.first_order(graph), self.deviations(graph)
+        energy, found = torch.zeros_like(graph.positions[:, 0]), empty()
         for term in self.terms:
             near = within(graph, term.cutoff) if term.cutoff < self.cutoff else graph
-            found = term.deviations(near)
-            parameter, total = parameter + found.parameter.square(), total + found.total.square()
-            grade, members = torch.maximum(grade, found.grade.to(grade.dtype)), members + found.members
-        return Deviations(parameter.sqrt(), total.sqrt(), grade, members)
+            more, said = term.first_order_deviations(near)
+            energy = energy + more
+            found.append(said)
+        return energy, independent(found)
+
+
+def empty() -> list[Deviations]:
+    """Return an empty list of deviations; TorchScript wants its type."""
+    return []
+
+
+def independent(found: list[Deviations]) -> Deviations:
+    """Return the deviations of a sum of terms that share no parameters."""
+    rest, grade, members = found[0].rest, found[0].grade, found[0].members
+    for said in found[1:]:
+        rest, grade = rest + said.rest, torch.maximum(grade, said.grade.to(grade.dtype))
+        members = members + said.members
+    return Deviations(torch.cat([said.rows for said in found], 1), rest, grade, members)

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from mdzoo.graph import Graph, with_leaves, within
-from mdzoo.ops import segment_sum
-from mdzoo.potentials.force_field import ForceField
+from mdzoo.potentials.base import Deviations, deviation, summed
+from mdzoo.potentials.force_field import ForceField, Prediction, piece_of
 
 FORCES = ("members", "local", "none")
 
@@ -124,16 +124,12 @@ class SureForceField(nn.Module):
     def forward(self, graph: Graph) -> SurePrediction:
         """Return energies, forces and virials with their deviations."""
         graph = within(graph, self.force_field.cutoff)
-        out = self.force_field(graph)
-        cast = with_leaves(graph, graph.vectors.detach().to(out.forces.dtype), graph.positions, graph.cell)
-        said = self.force_field.potential.deviations(cast)
+        out, parameter, grade, total, ensemble = self.blockwise(graph)
         atoms = torch.bincount(graph.batch, minlength=graph.cell.shape[0]).clamp_min(1)
-        energy = atoms * self.energy_curve(said.total.detach() / atoms)
-        ensemble = segment_sum(said.members.detach().T.to(torch.float64), graph.batch, graph.cell.shape[0])
-        forces = self.force_deviations(said.parameter.detach(), out.forces, self.member_forces(graph, True))
+        energy = atoms * self.energy_curve(total / atoms)
+        forces = self.force_deviations(parameter, out.forces, self.member_forces(graph, True))
         if self.how == 0:
-            forces = forces * self.novelty_curve(said.total.detach() / atoms).to(forces.dtype)[graph.batch].unsqueeze(1)
-        parameter, grade = said.parameter.detach(), said.grade.detach()
+            forces = forces * self.novelty_curve(total / atoms).to(forces.dtype)[graph.batch].unsqueeze(1)
         return SurePrediction(
             out.energy,
             out.energies,
@@ -148,6 +144,31 @@ class SureForceField(nn.Module):
             ensemble,
         )
 
+    def blockwise(self, graph: Graph) -> tuple[Prediction, Tensor, Tensor, Tensor, Tensor]:
+        """Return what the force field gives, deviations and grades of atoms (N,), deviations and members of structures.
+
+        The deviations of the sums are (S,), the members' energies (S, M); one evaluation of the descriptors gives all.
+        """
+        energies: list[Tensor] = []
+        g: list[Tensor] = []
+        slopes: list[Tensor] = []
+        deviations: list[Tensor] = []
+        grades: list[Tensor] = []
+        sums: list[tuple[Tensor, Tensor, Tensor]] = []
+        for span in self.force_field.spans(graph):
+            piece, n = piece_of(graph, span), span.last - span.first
+            found, slopes, said = self.force_field.with_deviations(piece)
+            said = Deviations(said.rows[:n].detach(), said.rest[:n], said.grade[:n], said.members[:, :n])
+            g.append(slopes[0])
+            energies.append(found[:n])
+            deviations.append(deviation(said.rows, said.rest.detach()))
+            grades.append(said.grade.detach())
+            sums.append(summed(said, piece.batch[:n], graph.cell.shape[0]))
+        rows, rest, ensemble = [torch.stack([s[k] for s in sums]).sum(0) for k in range(3)]
+        whole = slopes[1:] if len(g) == 1 else []  # by positions and cell: of potentials that are not cut into blocks
+        out = self.force_field.gathered(graph, torch.cat(energies), [torch.cat(g)] + whole)
+        return out, torch.cat(deviations), torch.cat(grades), deviation(rows, rest), ensemble
+
     def pieces(self, graph: Graph, forces: bool) -> tuple[Tensor, Tensor, Tensor]:
         """Return what an engine adds up over its blocks of atoms and its ranks, for `force_deviations` at the end.
 
@@ -157,13 +178,12 @@ class SureForceField(nn.Module):
         graph = within(graph, self.force_field.cutoff)
         cast = with_leaves(graph, graph.vectors.detach().to(self.force_field.unit.dtype), graph.positions, graph.cell)
         said = self.force_field.potential.deviations(cast)
-        members = self.member_forces(graph, forces)
-        return said.parameter.detach(), said.grade.detach(), members
+        return deviation(said.rows, said.rest).detach(), said.grade.detach(), self.member_forces(graph, forces)
 
     def member_forces(self, graph: Graph, wanted: bool) -> Tensor:
         """Return the forces by the members, (N, M, 3), where deviations are made of them, else M = 0."""
         if wanted and self.how == 0:
-            return self.force_field.member_forces(graph).transpose(0, 1)
+            return self.force_field.member_forces(graph)
         return graph.vectors.new_zeros([graph.species.shape[0], 0, 3], dtype=self.force_field.unit.dtype)
 
     def force_deviations(self, sigma: Tensor, forces: Tensor, members: Tensor) -> Tensor:
