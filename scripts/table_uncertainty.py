@@ -29,6 +29,7 @@ from mdzoo.bayes.left_out import LeftOut, Residuals
 from mdzoo.bayes.llpr import RigidLeftOut
 from mdzoo.bayes.pops import PopsLeftOut
 from mdzoo.bayes.recalibration import applied, found, local_powers, local_scale
+from mdzoo.bayes.resampled import ResampledLeftOut
 from mdzoo.cli.commands import data_module, new_model, seed_everything
 from mdzoo.cli.config import compose, plain
 from mdzoo.fit.fit import fit
@@ -203,6 +204,7 @@ def element_of(element: str, regressor: str, data_root: str) -> dict[str, Any]:
     out = {name: judged(known, name) for name in ("constant", "parameters", "local", "laplace")}
     out["llpr"] = judged(Known(RigidLeftOut.of(left, 1e-8)), "llpr")
     out["pops"] = {**judged(Known(pops), "pops"), "envelope": envelope(pops)}
+    out["ensemble"] = judged(Known(ResampledLeftOut.of(left, "subsets")), "ensemble")
     out["oracle"] = oracle(known)
     return {**out, "seconds": time.process_time() - begin, "n_parameters": left.factors.n_columns - 1}
 

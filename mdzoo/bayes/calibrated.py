@@ -109,7 +109,10 @@ class Widened:
 
     def wider(self, found: dict[str, Residuals]) -> dict[str, Residuals]:
         """Return residuals with wider deviations."""
-        return {t: r._replace(sigma=self.factor * r.sigma, atom=self.factor * r.atom) for t, r in found.items()}
+        return {
+            t: r._replace(**{k: self.factor * getattr(r, k) for k in ("sigma", "atom", "whole")})
+            for t, r in found.items()
+        }
 
 
 def by_members(force_field: ForceField, data: Any, calibrate: str) -> ForceField:

@@ -2,8 +2,7 @@ r"""Members that were fitted apart: from other random starts, or to other parts 
 
 Networks differ by their start (Lakshminarayanan, Pritzel, Blundell, arXiv:1612.01474), and may differ by their data
 too. A model that is linear in its parameters has one optimum; its members are fits to blocks of structures drawn with
-replacement (Efron, DOI 10.1214/aos/1176344552), or without one block each, by solves of the factors of the blocks:
-structures of a block are alike, and to draw them one by one would say that there are more of them than there are.
+replacement, or without one block each (`mdzoo.bayes.resampled`).
 """
 
 import copy
@@ -20,9 +19,8 @@ from mdzoo.bayes.laplace import folds_of, with_root
 from mdzoo.bayes.last_layer import linear_view
 from mdzoo.bayes.left_out import LeftOut
 from mdzoo.bayes.members import with_members
+from mdzoo.bayes.resampled import ResampledLeftOut, counts
 from mdzoo.fit import fit
-from mdzoo.fit.factors import triangle
-from mdzoo.fit.spectrum import posterior, spectrum
 from mdzoo.potentials import DescriptorPotential, ForceField, build
 from mdzoo.regressors import MLP
 
@@ -63,22 +61,10 @@ class Ensemble:
     def resampled(self, problem: Problem) -> ForceField:
         """Return members from blocks of the data, by solves."""
         view, folds = linear_view(problem.force_field), folds_of(problem.data, self.folds)
-        left = LeftOut(view, problem.data.train_set, folds)
-        names = sorted(set(left.folds.tolist()))
-        counts = self.counts(len(names), problem.seed)
-        thetas = torch.stack([refit(left, dict(zip(names, row, strict=True))) for row in counts.tolist()])
-        deltas = thetas - left.posterior.mean
-        # without one block each: the jackknife, whose spread counts (G - 1) times
-        weight = 1.0 / (len(deltas) - 1) if self.kind == "bootstrap" else (len(names) - 1) / len(names)
-        draws = deltas * (weight * (len(deltas) - 1)) ** 0.5
-        return with_root(problem, deltas.T * weight**0.5, draws, left, self.calibration)
-
-    def counts(self, blocks: int, seed: int) -> Tensor:
-        """Return how often each block counts for each member, (M, blocks)."""
-        if self.kind == "subsets":
-            return torch.ones(blocks, blocks, dtype=torch.int64) - torch.eye(blocks, dtype=torch.int64)
-        chosen = torch.randint(blocks, (self.members, blocks), generator=torch.Generator().manual_seed(seed))
-        return torch.nn.functional.one_hot(chosen, blocks).sum(1)
+        left = ResampledLeftOut.of(LeftOut(view, problem.data.train_set, folds), self.kind, self.members, problem.seed)
+        root = left.without(()).root
+        draws = root.T * (root.shape[1] - 1) ** 0.5
+        return with_root(problem, root, draws, left, self.calibration)
 
     def parts(self, problem: Problem) -> list[Any]:
         """Return the data of each member."""
@@ -86,7 +72,8 @@ class Ensemble:
             return [problem.data] * self.members
         folds = np.asarray(folds_of(problem.data, self.folds))
         places = [np.flatnonzero(folds == fold) for fold in sorted(set(folds.tolist()))]
-        return [with_places(problem.data, places, row) for row in self.counts(len(places), problem.seed).tolist()]
+        drawn = counts(self.kind, self.members, len(places), problem.seed)
+        return [with_places(problem.data, places, row) for row in drawn.tolist()]
 
     def refitted(self, problem: Problem) -> ForceField:
         """Return members from other random starts, each a fit of its own to its data."""
@@ -135,14 +122,3 @@ def with_places(data: Any, places: list[np.ndarray], counts: list[int]) -> Any:
     out = copy.copy(data)
     out.train_set = data.train_set.chosen(np.concatenate([np.tile(p, n) for p, n in zip(places, counts, strict=True)]))
     return out
-
-
-def refit(left: LeftOut, counts: dict[Any, int]) -> Tensor:
-    """Return the parameters of a fit in which each fold counts so often, (P,)."""
-    n, pieces, rows = left.factors.n_columns, [], 0
-    for (part, target, _), factor in sorted(left.factors.table.items()):
-        times = counts[left.parts[part][0]]
-        if times > 0 and left.weights.get(target, 0.0) > 0.0:
-            pieces.append(times**0.5 * left.weights[target] * factor.root())
-            rows += times * factor.count
-    return posterior(spectrum(triangle(pieces, n), rows, left.shape), left.ridge).mean

@@ -139,7 +139,7 @@ class LeftOut:
     def of_others(self, force_field: ForceField, dataset: Any) -> dict[str, Residuals]:
         """Return the errors of the structures of another data set by the fit of all, or the parameters of `about`."""
         own, self.kept = self.kept, [Kept(*found, 0) for found in rows_of(force_field, dataset, self.targets)]
-        places, judged = range(len(self.kept)), self.posterior._replace(mean=self.posterior.mean + self.shift)
+        places, judged = range(len(self.kept)), self.without(())
         found = {t: joined([self.one(i, t, judged) for i in places]) for t in self.targets}
         self.kept = own
         return found

@@ -5,9 +5,10 @@ import pytest
 import torch
 
 from mdzoo.bayes import infer
-from mdzoo.bayes.ensemble import Ensemble as ensemble_of
-from mdzoo.bayes.ensemble import on_scale_of, refit
+from mdzoo.bayes.ensemble import on_scale_of
 from mdzoo.bayes.left_out import LeftOut
+from mdzoo.bayes.resampled import ResampledLeftOut
+from mdzoo.bayes.resampled import counts as counts_of
 from mdzoo.fit.solve import solve
 from tests.bayes.test_left_out import FOLDS
 from tests.fit.cases import CUTOFF, data, frames, linear, network
@@ -15,13 +16,17 @@ from tests.fit.cases import CUTOFF, data, frames, linear, network
 
 def test_a_member_is_a_fit_to_its_blocks():
     """The dense twin: the rows of a fold that was drawn twice stand there twice."""
-    left = LeftOut(linear(), data().train_set, FOLDS)
-    found = refit(left, {0: 2, 1: 0, 2: 1})
-    chosen = [0, 1, 2, 0, 1, 2, 6, 7, 8]
-    rows = torch.cat([left.weights[t] * left.kept[i].rows[t] for i in chosen for t in ("energy", "forces")])
-    lengths = rows[:, :-1].square().sum(0).sqrt()
-    post = solve(rows[:, :-1], rows[:, -1], None, left.ridge**0.5 * lengths)
-    torch.testing.assert_close(found * lengths, post.mean * lengths, rtol=1e-6, atol=1e-7)
+    left = ResampledLeftOut.of(LeftOut(linear(), data().train_set, FOLDS), "subsets")
+    every, chosen = range(9), [0, 1, 2, 0, 1, 2, 6, 7, 8]
+    all_rows, rows = (
+        torch.cat([left.weights[t] * left.kept[i].rows[t] for i in places for t in ("energy", "forces")])
+        for places in (every, chosen)
+    )
+    lengths = all_rows[:, :-1].square().sum(0).sqrt()
+    dense = solve(rows[:, :-1], rows[:, -1], None, left.ridge**0.5 * lengths).mean
+    whole = left.without(())
+    moved = left.moved(LeftOut.without(left, ()), (), [0, 1, 2], torch.tensor([[2, 0, 1]]))
+    torch.testing.assert_close((whole.mean + moved[0]) * lengths, dense * lengths, rtol=1e-6, atol=1e-7)
 
 
 @pytest.mark.parametrize(("kind", "count"), [("bootstrap", 4), ("subsets", 3)])
@@ -79,7 +84,7 @@ def test_a_network_on_another_scale_is_the_same():
 
 
 def test_a_bootstrap_counts_blocks_with_replacement():
-    counts = ensemble_of(members=500, kind="bootstrap").counts(6, 0)
+    counts = counts_of("bootstrap", 500, 6, 0)
     assert counts.shape == (500, 6)
     assert set(counts.sum(1).tolist()) == {6}
     assert float(counts.double().var(0).mean()) == pytest.approx(5.0 / 6.0, rel=0.1)  # multinomial

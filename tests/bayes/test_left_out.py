@@ -8,6 +8,8 @@ from ase import Atoms
 from mdzoo.bayes import infer
 from mdzoo.bayes.last_layer import linear_view
 from mdzoo.bayes.left_out import LeftOut
+from mdzoo.bayes.pops import PopsLeftOut
+from mdzoo.bayes.resampled import ResampledLeftOut
 from mdzoo.fit.design import baseline, linear_part
 from mdzoo.fit.rows import labelled_rows
 from mdzoo.fit.solve import solve
@@ -34,6 +36,18 @@ def test_left_out_errors_are_those_of_fits_of_the_rest():
     mine &= found.structure < 6
     np.testing.assert_allclose(found.error[mine], (test[:, -1] - test[:, :-1] @ post.mean).numpy(), rtol=1e-6)
     np.testing.assert_allclose(found.sigma[mine], (test[:, :-1] @ post.root).norm(dim=1).numpy(), rtol=1e-5)
+
+
+@pytest.mark.parametrize("kind", [PopsLeftOut.of, lambda left: ResampledLeftOut.of(left, "subsets")])
+def test_other_structures_are_judged_by_the_deviations_of_the_method(kind):
+    """Not by those of the closed form's own posterior."""
+    model, module = linear(), data()
+    plain = LeftOut(model, module.train_set, FOLDS)
+    left = kind(plain)
+    found = left.of_others(model, module.train_set)["energy"]
+    rows = torch.cat([k.rows["energy"] for k in left.kept])[:, :-1]
+    np.testing.assert_allclose(found.sigma, (rows @ left.without(()).root).norm(dim=1).numpy(), rtol=1e-10)
+    assert not np.allclose(found.sigma, plain.of_others(model, module.train_set)["energy"].sigma, rtol=0.01)
 
 
 def test_forces_that_symmetry_fixes_are_left_out():
