@@ -416,18 +416,6 @@ def test_a_process_that_fails_says_so_by_its_code(silicon, plugin, tmp_path):
     assert "energies and forces must be finite" in said
 
 
-@pytest.mark.slow
-def test_another_lammps_is_refused(silicon, plugin, tmp_path):
-    """A plugin that was built for another version is not loaded, and says why."""
-    from mdzoo.export.lammps import build as room
-
-    there = room.engine_of(None)
-    room.compile_in(tmp_path, there._replace(number=20200101), room.mpi_of(None), room.SIZES["smallbig"])
-    code, said = run_input(tmp_path / room.LIBRARY, ["pair_style mdzoo"], tmp_path)
-    assert code == 1
-    assert f"the same version (20200101), got {there.number}, and is not loaded; run `mdzoo lammps build`" in said
-
-
 def test_what_the_build_needs(tmp_path, monkeypatch):
     from mdzoo.export.lammps import build as room
 
