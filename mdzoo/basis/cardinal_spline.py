@@ -28,14 +28,17 @@ def cardinal_coefficients(values: ArrayLike, slopes: tuple[float, float] | None 
     return np.concatenate([[c[1] - 2.0 * first], c, [c[-2] + 2.0 * last]])
 
 
-def cardinal_weights(x: Tensor) -> Tensor:
-    """Return the weights of the four coefficients from knot k on at t = k + x, x in [0, 1]: (...) -> (..., 4)."""
+def cardinal_weights(x: Tensor, dim: int = -1) -> Tensor:
+    """Return the weights of the four coefficients from knot k on at t = k + x, x in [0, 1]: (...) -> (..., 4).
+
+    The four stand at `dim`.
+    """
     y = 1.0 - x
     x2, y2 = x * x, y * y
-    return torch.stack([y2 * y, 4.0 - 3.0 * x2 * (1.0 + y), 4.0 - 3.0 * y2 * (1.0 + x), x2 * x], -1) / 6.0
+    return torch.stack([y2 * y, 4.0 - 3.0 * x2 * (1.0 + y), 4.0 - 3.0 * y2 * (1.0 + x), x2 * x], dim) / 6.0
 
 
-def cardinal_slopes(x: Tensor) -> Tensor:
+def cardinal_slopes(x: Tensor, dim: int = -1) -> Tensor:
     """Return the derivatives of the weights by x, (...) -> (..., 4)."""
     y = 1.0 - x
-    return torch.stack([-0.5 * y * y, x * (1.5 * x - 2.0), y * (2.0 - 1.5 * y), 0.5 * x * x], -1)
+    return torch.stack([-0.5 * y * y, x * (1.5 * x - 2.0), y * (2.0 - 1.5 * y), 0.5 * x * x], dim)

@@ -39,6 +39,11 @@ class EvenSplines(nn.Module):
         k, x = self.place(r)
         return k.unsqueeze(-1) + self.near, cardinal_weights(x), x
 
+    def four(self, r: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the four functions at each distance and their derivatives by r, (4, ...) each."""
+        x = self.place(r)[1]
+        return cardinal_weights(x, 0), cardinal_slopes(x, 0) / self.step
+
     def forward(self, r: Tensor) -> Tensor:
         """Return all functions, (..., N)."""
         numbers, values, _ = self.local(r)

@@ -5,11 +5,10 @@ from itertools import combinations_with_replacement
 import torch
 from torch import Tensor, nn
 
-from mdzoo.basis.cardinal_spline import cardinal_slopes
 from mdzoo.basis.even_splines import EvenSplines
 from mdzoo.ops import blocks
 
-PAIRS = 1 << 12
+PAIRS = 1 << 13
 """Pairs of neighbours in one block of atoms: what is made of them stays in the cache."""
 
 
@@ -30,7 +29,8 @@ class SplineTriplets(nn.Module):
     Shapes: rows (x, y, z, with several species the species) of the neighbours of each atom, (n, R * J) -> (n, F).
     """
 
-    index: Tensor
+    index: Tensor  # (A, legs with three more of each species, N + 3): which feature, F for none
+    corners: Tensor  # (4 of r_jk, 4 of r_ik, 1, 1) from the first of the coefficients that touch a pair
     first: Tensor
     second: Tensor
     share: Tensor
@@ -45,9 +45,12 @@ class SplineTriplets(nn.Module):
         self.triples = triples(self.near, self.far, n_species)
         self.n_features = len(self.triples)
         a, b, n = torch.tensor(self.triples).unbind(1)
-        index = torch.full([self.n_legs, self.n_legs, n_far + 3], self.n_features)
-        index[a, b, n] = index[b, a, n] = torch.arange(self.n_features)
-        self.register_buffer("index", index.flatten(1), persistent=False)
+        index = torch.full([self.n_legs, n_species * (n_near + 3), n_far + 3], self.n_features)
+        wide_a, wide_b = (leg + leg // n_near * 3 for leg in (a, b))
+        index[a, wide_b, n] = index[b, wide_a, n] = torch.arange(self.n_features)
+        corners = (torch.arange(4).unsqueeze(1) + torch.arange(4) * (n_far + 3)).view(4, 4, 1, 1)
+        self.register_buffer("index", index, persistent=False)
+        self.register_buffer("corners", corners, persistent=False)
         self.register_buffer("first", (a * self.n_legs + b) * n_far + n, persistent=False)
         self.register_buffer("second", (b * self.n_legs + a) * n_far + n, persistent=False)
         self.register_buffer("share", torch.where(a == b, 0.5, 1.0).double(), persistent=False)
@@ -56,7 +59,7 @@ class SplineTriplets(nn.Module):
     def block_atoms(self, rows: Tensor) -> int:
         """Return the number of atoms in one block."""
         width = max(1, rows.shape[1] // self.n_rows)
-        return max(1, self.block_pairs * (64 if rows.is_cuda else 1) // (width * width))
+        return max(1, self.block_pairs * (64 if rows.is_cuda else 1) // max(1, width * (width - 1) // 2))
 
     def legs(self, functions: Tensor, species: Tensor) -> Tensor:
         """Return the functions (n, J, N) of each neighbour at the places of its species, (n, J, A)."""
@@ -113,30 +116,53 @@ class SplineTriplets(nn.Module):
         return energies, slopes
 
     def fold_block(self, rows: Tensor, theta: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the same of some atoms, slopes by places alone: the last sum takes the four splines at each r_jk."""
+        """Return the same of some atoms, slopes by places alone, of each pair of neighbours once."""
         x, species = self.places(rows)
-        r, jk, others = torch.sqrt((x * x).sum(1)), self.between(x), self.others(x)
-        values, steps = self.near.with_slopes(r)
-        b = self.legs(values, species)
-        numbers, far, inside = self.far.local(jk)
-        value, along = self.at_pairs(b, torch.cat([b, self.legs(steps, species)], 1), theta, numbers)
-        by_r = ((along * far).sum(3) * others).sum(1) / r
-        turn = (value * cardinal_slopes(inside)).sum(3) * others / (self.far.step * jk)
-        slopes = x * (by_r + turn.sum(1)).unsqueeze(1) - x @ turn
-        return 0.5 * ((value * far).sum(3) * others).sum([1, 2]), slopes.flatten(1)
+        r = torch.sqrt((x * x).sum(1))
+        columns, column = self.leg_columns(r, species, theta)
+        x, r = x.permute(1, 2, 0).contiguous(), r.t().contiguous()  # atoms last
+        first, second = torch.triu_indices(r.shape[0], r.shape[0], 1, device=x.device).unbind(0)
+        apart = x.index_select(1, second) - x.index_select(1, first)
+        jk = torch.sqrt(torch.clamp((apart * apart).sum(0), min=1e-12 * self.near.outer**2))
+        leg, leg_step = [part.index_select(1, second) for part in self.near.four(r)]
+        places = column[0].index_select(0, first) + column[1].index_select(0, second) + self.far.place(jk)[0]
+        value, by_j, by_jk = self.at_pairs(columns, places, jk)
+        turn = contracted(by_jk, leg).div_(jk) * apart
+        along = torch.zeros_like(r).index_add(0, first, contracted(by_j, leg))
+        along = along.index_add(0, second, contracted(value, leg_step))
+        slopes = (x * (along / r)).index_add(1, second, turn).index_add(1, first, turn, alpha=-1)
+        return contracted(value, leg).sum(0), slopes.permute(2, 0, 1).flatten(1)
 
-    def at_pairs(self, b: Tensor, left: Tensor, theta: Tensor, numbers: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the coefficients of the functions `numbers` of r_jk, (n, J, J, 4), with the legs to k and `left` to j.
+    def at_pairs(self, columns: Tensor, places: Tensor, jk: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the sums over the splines at r_jk, of their slopes by r_ij and of those by r_jk, (4, P, n) each.
 
-        `left` (n, 2 J, A) holds two numbers of each leg to j; there is one table of coefficients for each.
+        The four that are left belong to the splines at r_ik; `places` is where the first of each pair stands.
         """
-        n, width = b.shape[0], b.shape[1]
+        far, far_step = self.far.four(jk)
+        sums = [torch.zeros_like(far), torch.zeros_like(far), torch.zeros_like(far)]
+        for number in range(4):
+            here = (places + self.corners[number]).flatten()
+            value = columns[0].index_select(0, here).view(far.shape)
+            sums[0].addcmul_(value, far[number])
+            sums[1].addcmul_(columns[1].index_select(0, here).view(far.shape), far[number])
+            sums[2].addcmul_(value, far_step[number])
+        return sums[0], sums[1], sums[2]
+
+    def leg_columns(self, r: Tensor, species: Tensor, theta: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the coefficients that remain with the legs to j and with their slopes, (2, all of them).
+
+        And where those of each neighbour begin as j and as k, (2, J, n).
+        """
+        values, steps = self.near.with_slopes(r)
+        legs = torch.stack([self.legs(values, species), self.legs(steps, species)])
         table = nn.functional.pad(theta, [0, 1]).index_select(1, self.index.flatten())
         table = table.view(theta.shape[0], self.n_legs, -1)
-        inner = left @ (table[0] if table.shape[0] == 1 else table)
-        inner = inner.view(n, 2 * width, self.n_legs, -1).transpose(1, 2).flatten(2)
-        one, other = (b @ inner).view(n, width, 2 * width, -1).split(width, 2)
-        return one.gather(3, numbers), other.gather(3, numbers)
+        columns = legs @ (table[0] if table.shape[0] == 1 else table)
+        starts = torch.arange(r.numel(), device=r.device).view(r.shape) * columns.shape[3]
+        stretch = self.near.place(r)[0]
+        if self.n_species > 1:
+            stretch = stretch + species.to(torch.int64).clamp(0, self.n_species - 1) * (self.n_near + 3)
+        return columns.flatten(1), torch.stack([starts, stretch * (self.n_far + 3)]).transpose(1, 2).contiguous()
 
     @torch.jit.unused
     def slopes(self, rows: Tensor) -> Tensor:
@@ -180,4 +206,12 @@ def triples(near: EvenSplines, far: EvenSplines, n_species: int) -> list[tuple[i
             from_, to = far.support(n)
             if to > max(0.0, low - other_high, other_low - high) and from_ < high + other_high:
                 out.append((a, b, n))
+    return out
+
+
+def contracted(numbers: Tensor, weights: Tensor) -> Tensor:
+    """Return the sum over the first axis, of four, of numbers times weights (4, P, n), without history."""
+    out = numbers[0] * weights[0]
+    for k in range(1, 4):
+        out.addcmul_(numbers[k], weights[k])
     return out

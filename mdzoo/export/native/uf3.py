@@ -49,8 +49,8 @@ def triplet(descriptor: UF3, weights: Tensor, j: int, k: int) -> np.ndarray:
     """Return the coefficients over l, m and n of a triplet with neighbours of the species j and k."""
     part: Any = descriptor.triplets
     values = torch.nn.functional.pad(weights[descriptor.n_pairs :], [0, 1])[part.index]
-    table = values.view(part.n_species, part.n_near, part.n_species, part.n_near, -1)[j, :, k]
-    return torch.nn.functional.pad(table, [0, 0, 0, 3, 0, 3]).numpy()
+    table = values.view(part.n_species, part.n_near, part.n_species, part.n_near + 3, -1)[j, :, k]
+    return torch.nn.functional.pad(table, [0, 0, 0, 0, 0, 3]).numpy()
 
 
 def pair_block(splines: EvenSplines, row: np.ndarray) -> list[str]:
