@@ -81,22 +81,25 @@ def pull(expansion: Expansion, slopes: Tensor, gradients: Tensor) -> Tensor:
     """
     around, y, n_blocks = expansion.around, expansion.harmonics, expansion.radial.shape[0]
     n, width, n_channels = around.layout.n, around.layout.width, slopes.shape[1]
-    turned = (slopes.reshape(-1, slopes.shape[2]) @ gradients).view(n, n_channels, 3, -1)
     g = expansion.radial.view(n_blocks, n_channels, n, width).transpose(1, 2)
     steps = expansion.steps.view(n_blocks, n_channels, n, width).transpose(1, 2)
     if n_blocks == 1:
         along = ((slopes @ y) * steps[0]).sum(1)
-        rows = (turned.flatten(1, 2) @ y[:, : turned.shape[3]]).view(n, n_channels, 3, width)
+        turned = (slopes.reshape(-1, slopes.shape[2]) @ gradients).view(n, 3 * n_channels, -1)
+        rows = (turned @ y[:, : turned.shape[2]]).view(n, n_channels, 3, width)
         across = (rows * g[0].unsqueeze(2)).sum(1)
     else:
-        widths = [2 * order + 1 for order in range(n_blocks)]
         along, across = torch.zeros_like(y[:, 0]), torch.zeros_like(y[:, :1]).repeat(1, 3, 1)
-        blocks, ys, below = slopes.split(widths, 2), y.split(widths, 1), turned.split(widths[:-1], 3)
+        table = gradients.view(slopes.shape[2], 3, -1)
         for order in range(n_blocks):
-            along = along + ((blocks[order] @ ys[order]) * steps[order]).sum(1)
+            first, last = order * order, (order + 1) * (order + 1)
+            block = slopes[:, :, first:last]
+            along += ((block @ y[:, first:last]) * steps[order]).sum(1)
             if order > 0:
-                rows = below[order - 1].flatten(2).mT @ g[order]
-                across = across + (rows.view(n, 3, -1, width) * ys[order - 1].unsqueeze(1)).sum(2)
+                below = (order - 1) * (order - 1)
+                turned = block.reshape(n * n_channels, -1) @ table[first:last, :, below:first].flatten(1)
+                rows = (turned.view(n, n_channels, -1).mT @ g[order]).view(n, 3, -1, width)
+                across += (rows * y[:, below:first].unsqueeze(1)).sum(2)
     unit = torch.stack([around.x, around.y, around.z])
     turn = across.transpose(0, 1).reshape(3, -1) / around.r
     out = turn + unit * (along.flatten() - (unit * turn).sum(0))
