@@ -100,7 +100,10 @@ def select_edges(graph: Graph, keep: Tensor) -> Graph:
 
 
 def within(graph: Graph, cutoff: float) -> Graph:
-    """Return the graph with only those edges that are shorter than `cutoff` (Angstrom)."""
+    """Return the graph with only those edges that are shorter than `cutoff` (Angstrom); all of a full table's."""
+    if not torch.jit.is_scripting():  # noqa: SIM102 - TorchScript drops what stands inside
+        if hasattr(graph.centers, "table"):
+            return graph
     x, y, z = graph.vectors.detach().unbind(1)
     short = (x * x + y * y + z * z < cutoff * cutoff).nonzero().squeeze(-1)
     if short.numel() == graph.centers.numel():
@@ -113,8 +116,22 @@ def seen(graph: Graph, cutoff: float) -> Graph:
     return graph if torch.compiler.is_compiling() else within(graph, cutoff)
 
 
+def table_centers(n: int, width: int) -> Tensor:
+    """Return the centres of n atoms with `width` edges each, which say so by their attribute `table`: (n, width).
+
+    Where torch traces, sizes must not ask the data. Edges of a full table may be longer than any cutoff: they add
+    nothing.
+    """
+    centers = torch.arange(n).unsqueeze(1).expand(n, width).reshape(-1)
+    centers.table = (n, width)  # type: ignore[attr-defined]
+    return centers
+
+
 def n_centers(graph: Graph) -> int:
     """Return the number of atoms up to the last centre; those behind it have no edges."""
+    if not torch.jit.is_scripting():  # noqa: SIM102 - TorchScript drops what stands inside
+        if hasattr(graph.centers, "table"):
+            return graph.centers.table[0]
     return 0 if graph.centers.numel() == 0 else int(graph.centers[-1]) + 1
 
 

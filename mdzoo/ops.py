@@ -126,6 +126,10 @@ class Padding(NamedTuple):
 
 def padding(centers: Tensor) -> Padding:
     """Lay edges, sorted by centre, into a (n, J) table; n and J are 0 where there is none."""
+    if not torch.jit.is_scripting():  # noqa: SIM102 - TorchScript drops what stands inside
+        if hasattr(centers, "table"):  # see mdzoo.graph.table_centers
+            n, width = centers.table
+            return Padding(n, width, torch.arange(n * width))
     n = int(torch.nn.functional.pad(centers[-1:] + 1, [0, 1])[0])
     starts = torch.searchsorted(centers.contiguous(), torch.arange(n + 1, device=centers.device))
     width = int(torch.nn.functional.pad(starts[1:] - starts[:-1], [0, 1]).max())
@@ -148,5 +152,7 @@ def blocks(rows: Tensor, size: int, dim: int = 0) -> list[Tensor]:
 
 def pad(rows: Tensor, layout: Padding, fill: Tensor) -> Tensor:
     """Put `rows` (E, ...) into the table, (n * J, ...), with `fill` in the empty places."""
+    if rows.shape[0] == layout.n * layout.width:  # no place is empty
+        return rows
     table = fill.expand([layout.n * layout.width] + list(rows.shape[1:])).clone()
     return table.index_copy(0, layout.slots, rows)

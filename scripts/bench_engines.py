@@ -7,10 +7,11 @@ take turns, and ratios are medians of ratios within a turn, so that other progra
 Parts, chosen by --parts:
 
   step     SO3 in both precisions beside `snap` (2J = 8, published for Si) and `pod` (the sizes of the published Ta)
+  aoti     the same models as machine code of this computer (`format=aoti`) beside `snap`; compiles for minutes
   glue     the share of the pair style's time that is not the model's, at the same size
   ranks    the pair style's CPU time on one rank over the slower of two, at --large atoms; waiting is not counted
   memory   peak memory of one rank at two sizes, the larger of 110,592 atoms; the slope is what an atom takes
-  steady   2000 steps at 1500 K, whose numbers of edges change: the slowest over the median
+  steady   2000 steps at 1500 K, whose numbers of edges change: the slowest over the median, by TorchScript and compiled
   sigma    deviations by `fix pair` every 10 steps over none, at the same size
   long     50,000 steps of 64 atoms with the shipped silicon model: growth of memory, drift of the total energy
 
@@ -39,13 +40,14 @@ import numpy as np
 import torch
 
 import mdzoo
+from mdzoo.export import aoti
 from mdzoo.export.lammps.build import build as build_plugin
 from mdzoo.export.torchscript import export
 from mdzoo.potentials import ForceField, build
 
 LATTICE = 5.431  # Angstrom
 SNAP = ["pair_style snap", "pair_coeff * * Si_Zuo_JPCA2020.snapcoeff Si_Zuo_JPCA2020.snapparam Si"]
-PARTS = ("step", "glue", "ranks", "memory", "steady", "sigma", "long")
+PARTS = ("step", "aoti", "glue", "ranks", "memory", "steady", "sigma", "long")
 Row = dict[str, Any]
 
 
@@ -162,6 +164,21 @@ def step_part(options: argparse.Namespace, folder: Path) -> list[Row]:
     ]
 
 
+def aoti_part(options: argparse.Namespace, folder: Path) -> list[Row]:
+    """Time a step of compiled models beside TorchScript and `snap`."""
+    scripted = export(so3(), folder / "script.pt", references=small(), dtype="float32")
+    given = {"SO3 float32": pair(scripted), "snap": SNAP}
+    for dtype in ("float32", "float64"):
+        path = export(so3(), folder / f"{dtype}.pt", references=small(), dtype=dtype)
+        given[f"SO3 {dtype}, compiled"] = pair(aoti.write(so3(), path))
+    costs = contest({name: Run(lines, options.size) for name, lines in given.items()}, options.steps, options.turns)
+    snap = costs["snap"]
+    return [
+        {"style": name, "us/atom/step": statistics.median(mine), "snap over it": ratio(snap, mine)}
+        for name, mine in costs.items()
+    ]
+
+
 def glue_part(options: argparse.Namespace, folder: Path) -> list[Row]:
     """Find the share of a step that is not the model's."""
     path = export(so3(), folder / "glue.pt", references=small(), dtype="float32")
@@ -216,11 +233,15 @@ def memory_part(options: argparse.Namespace, folder: Path) -> list[Row]:
 
 def steady_part(options: argparse.Namespace, folder: Path) -> list[Row]:
     """Time each of 2000 steps of a hot crystal."""
-    path = export(mdzoo.load("silicon-zbl-so3-linear").eval(), folder / "steady.pt", references=small())
-    run = Run(pair(path), 3, 1500.0)
-    costs = [cost(run, 1) for _ in range(2000)]
-    middle = statistics.median(costs)
-    return [{"atoms": run.atoms, "median us/atom": middle, "slowest": max(costs), "ratio": max(costs) / middle}]
+    model = mdzoo.load("silicon-zbl-so3-linear").eval()
+    path = export(model, folder / "steady.pt", references=small())
+    rows = []
+    for name, file in {"TorchScript": path, "compiled": aoti.write(model, path)}.items():
+        run = Run(pair(file), 3, 1500.0)
+        costs = [cost(run, 1) for _ in range(2000)]
+        middle, slowest = statistics.median(costs), max(costs)
+        rows.append({"by": name, "atoms": run.atoms, "us/atom": middle, "slowest": slowest, "ratio": slowest / middle})
+    return rows
 
 
 def sigma_part(options: argparse.Namespace, folder: Path) -> list[Row]:
@@ -289,6 +310,7 @@ def main() -> None:
         raise SystemExit(f"`--parts` must be some of {','.join(PARTS)}, got {','.join(unknown)}; see --help")
     actions: dict[str, Callable[[argparse.Namespace, Path], list[Row]]] = {
         "step": step_part,
+        "aoti": aoti_part,
         "glue": glue_part,
         "ranks": ranks_part,
         "memory": memory_part,

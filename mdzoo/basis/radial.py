@@ -164,7 +164,8 @@ class Radial(nn.Module):
         values = rows if self.polynomial else self.coefficients @ rows
         envelope, slope = polynomial_cutoff(x, self.smoothness), polynomial_cutoff_slope(x, self.smoothness)
         steps = (slope * values + envelope * turn * (self.derived @ rows)) / self.cutoff
-        values, steps = (envelope * values).view(self.blocks, -1, len(r)), steps.view(self.blocks, -1, len(r))
+        shape = [self.blocks, -1, r.shape[0]]  # `len` would ask the data where torch traces
+        values, steps = (envelope * values).view(shape), steps.view(shape)
         if self.family == "bessel2":
             orders = torch.arange(1, self.blocks + 1, device=r.device, dtype=r.dtype).view(-1, 1, 1)
             values, steps = values * x**-orders, (steps - orders * values / r) * x**-orders

@@ -73,10 +73,14 @@ class RadialTable(nn.Module):
 
         There is no history behind either.
         """
-        values = r.new_empty([self.coefficients.shape[0], len(r)])
-        steps = torch.empty_like(values)
         fine, coarse = self.factors(r, torch.ones_like(r))
         matrix = torch.cat([self.coefficients, self.slopes])
+        if torch.compiler.is_compiling():
+            g, step = (matrix @ outer(coarse, fine)).chunk(2)
+            shape = [self.blocks, self.k_max, r.shape[0]]
+            return (g * weight).view(shape), (step * weight + g * slope).view(shape)
+        values = r.new_empty([self.coefficients.shape[0], len(r)])
+        steps = torch.empty_like(values)
         for first in range(0, len(r), self.piece):  # each piece is weighted while it is in the cache
             last = first + self.piece
             g, step = (matrix @ outer(coarse[:, first:last], fine[:, first:last])).chunk(2)

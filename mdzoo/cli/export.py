@@ -14,7 +14,7 @@ from mdzoo.export import native
 
 
 def export(config: DictConfig, run_dir: Path) -> None:
-    """Write a model as one TorchScript file, or as parameter files of other codes where it is one of theirs.
+    """Write a model as one TorchScript file, machine code beside it, or parameter files of codes whose model it is.
 
     What LAMMPS runs has an input of LAMMPS beside it.
     """
@@ -26,11 +26,16 @@ def export(config: DictConfig, run_dir: Path) -> None:
 
         console.print(f"exported: {write_metatomic(run_dir / 'metatomic.pt', whole, settings['dtype'])}")
         return
-    force_field = whole if settings["format"] == "torchscript" else native.write(settings["format"], run_dir, whole)
+    scripted = settings["format"] in ("torchscript", "aoti")
+    if settings["format"] == "aoti":
+        from mdzoo.export import aoti
+
+        aoti.check(whole)
+        aoti.compiler()
+    force_field = whole if scripted else native.write(settings["format"], run_dir, whole)
     lines = native.pair_lines(settings["format"], whole.atomic_numbers, whole.cutoff)
     if lines:
-        real = settings["format"] == "torchscript"
-        path = native.write_input(run_dir, lines, whole.atomic_numbers, some_crystal(whole.atomic_numbers), real)
+        path = native.write_input(run_dir, lines, whole.atomic_numbers, some_crystal(whole.atomic_numbers), scripted)
         console.print(f"written: {path}")
     if force_field is None:
         return
@@ -41,6 +46,10 @@ def export(config: DictConfig, run_dir: Path) -> None:
     data.setup()
     frames, how = next(iter(data.sets().values())).charged_frames(), settings["uncertainty"]
     write_exported(force_field, run_dir / "model.pt", frames, settings["dtype"], made, how)
+    if settings["format"] == "aoti":
+        with console.status("compiling, which takes a minute or more"):
+            path = aoti.write(force_field, run_dir / "model.pt")
+        console.print(f"compiled: {path}")
 
 
 def some_crystal(atomic_numbers: list[int]) -> Any:

@@ -103,4 +103,5 @@ def pull(expansion: Expansion, slopes: Tensor, gradients: Tensor) -> Tensor:
     unit = torch.stack([around.x, around.y, around.z])
     turn = across.transpose(0, 1).reshape(3, -1) / around.r
     out = turn + unit * (along.flatten() - (unit * turn).sum(0))
-    return out.index_select(1, around.layout.slots).t()
+    slots = around.layout.slots
+    return (out if slots.shape[0] == out.shape[1] else out.index_select(1, slots)).t()

@@ -244,13 +244,18 @@ def prepare() -> None:
 
 def cast(force_field: ForceField, dtype: str, uncertainty: str = "auto") -> Exported | ExportedSure:
     """Return a copy of the model in `dtype`, in `eval` mode, with its deviations where they are asked for."""
-    twin = copy.deepcopy(force_field).to("cpu")
-    map_kernels(twin)
-    twin = twin.to(getattr(torch, dtype))
+    twin = in_precision(force_field, dtype)
     if not twin.potential.is_uncertain or (uncertainty == "auto" and not calibration_of(twin)):
         return Exported(twin).eval().requires_grad_(False)
     sure = of_model(twin, uncertainty).to(getattr(torch, dtype))
     return ExportedSure(sure).eval().requires_grad_(False)
+
+
+def in_precision(force_field: ForceField, dtype: str) -> ForceField:
+    """Return a copy of the model in `dtype` on the CPU, kernels mapped, in `eval` mode."""
+    twin = copy.deepcopy(force_field).to("cpu")
+    map_kernels(twin)
+    return twin.to(getattr(torch, dtype)).eval().requires_grad_(False)
 
 
 def unreferenced(references: Sequence[ase.Atoms], atomic_numbers: Sequence[int]) -> list[int]:

@@ -212,6 +212,10 @@ class DescriptorPotential(Potential):
         if weights.shape[0] == 1:
             return self.descriptor.contract_with(density, weights[0]) + bias[0]
         out = bias[species]
+        if torch.compiler.is_compiling():  # which rows are of a kind would ask the data
+            for kind in range(weights.shape[0]):
+                out = out + (species == kind).to(out.dtype) * self.descriptor.contract_with(density, weights[kind])
+            return out
         for kind in range(weights.shape[0]):
             rows = (species == kind).nonzero().squeeze(-1)
             if rows.numel() > 0:

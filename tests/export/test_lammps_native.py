@@ -191,7 +191,7 @@ def test_from_the_command_line(tmp_path):
     words = [f"model={tmp_path / 'model.safetensors'}", "format=lammps_native", f"run_dir={tmp_path / 'out'}"]
     assert main(["export", *words]) == 0
     with pytest.raises(
-        ValueError, match=r"`format` must be torchscript, metatomic, mtp, n2p2, yace, lammps_native or lammps_h"
+        ValueError, match=r"`format` must be torchscript, aoti, metatomic, mtp, n2p2, yace, lammps_native or lammps_h"
     ):
         native.write("dat", tmp_path, ForceField(build(table), [14]))
     assert (tmp_path / "out" / INPUT).read_text().splitlines()[-2:] == [

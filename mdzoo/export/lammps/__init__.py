@@ -16,6 +16,8 @@ SOURCES = (
     "lammpsplugin.h",
     "model.h",
     "model.cpp",
+    "package.h",
+    "package.cpp",
     "pair_deviations.cpp",
     "pair_mdzoo.h",
     "pair_mdzoo.cpp",

@@ -14,6 +14,7 @@
 #include <torch/version.h>
 
 #include "json.h"
+#include "package.h"
 
 using json = LAMMPS_NS::json;
 
@@ -153,10 +154,14 @@ struct Model::Engine {
   std::vector<c10::IValue> arguments(const Inputs &);
 };
 
-Model::Model(const std::string &path, const std::string &wanted, int local_rank)
+Model::Model(const std::string &given, const std::string &wanted, int local_rank)
 {
   prepare();
-  const auto place = device_of(wanted, local_rank);
+  const bool packaged = given.size() > 4 && given.substr(given.size() - 4) == ".pt2";
+  const auto path = packaged ? given.substr(0, given.size() - 1) : given;
+  const auto place = device_of(packaged && wanted == "auto" ? "cpu" : wanted, local_rank);
+  if (packaged && !place.is_cpu())
+    throw std::runtime_error("`device` must be cpu for a package, got " + wanted + "; take model.pt for a GPU");
   torch::jit::ExtraFilesMap extra{{CONTRACT, ""}};
   try {
     engine = std::make_unique<Engine>(Engine{torch::jit::load(path, place, extra), place, torch::Tensor()});
@@ -184,6 +189,12 @@ Model::Model(const std::string &path, const std::string &wanted, int local_rank)
   reach = engine->module.attr("reach").toInt();
   dtype = engine->module.attr("dtype").toStringRef();
   self_test(extra[CONTRACT]);
+  if (packaged) {
+    const auto digests = json::parse(extra[CONTRACT]).value("sha256", json::object());
+    package = std::make_unique<Package>(given, digests.value("archive", "") + " " + digests.value("contract", ""),
+                                        atomic_numbers.size(), cutoff);
+    self_test(extra[CONTRACT]);
+  }
   sure = engine->module.find_method("pieces").has_value();
   if (!sure) return;
   Pieces some;
@@ -200,7 +211,10 @@ void Model::self_test(const std::string &text)
   const auto &tolerances = contract.at("tolerances").at(dtype).at(kind);
   for (const auto &entry : contract.at("references")) {
     Outputs out;
-    run("forward", inputs_of(entry.at("inputs")), out);
+    if (package)
+      package->evaluate(inputs_of(entry.at("inputs")), out);
+    else
+      run("forward", inputs_of(entry.at("inputs")), out);
     std::map<std::string, std::vector<double>> found = out.further;
     found["energies"] = out.energies;
     found["forces"] = out.forces;
@@ -235,7 +249,9 @@ std::vector<c10::IValue> Model::Engine::arguments(const Inputs &in)
 
 void Model::evaluate(const Inputs &in, Outputs &out)
 {
-  run(sure ? "plain" : "forward", in, out);
+  if (!package) return run(sure ? "plain" : "forward", in, out);
+  const Clock clock(seconds);
+  package->evaluate(in, out);
 }
 
 void Model::run(const std::string &method, const Inputs &in, Outputs &out)

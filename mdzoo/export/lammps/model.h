@@ -42,10 +42,13 @@ struct Pieces {
   std::vector<double> members;  // (n, width) forces by the members
 };
 
+class Package;
+
 class Model {
  public:
   // Loads an exported file and runs the reference structures that it carries; every failure is a std::runtime_error
-  // that says what must hold, what was found and what to do. device: "auto", "cpu" or "cuda:0" and the like.
+  // that says what must hold, what was found and what to do. device: "auto", "cpu" or "cuda:0" and the like. Of a
+  // path that ends in .pt2, the package gives energies and forces, and the .pt beside it all else.
   Model(const std::string &path, const std::string &device, int local_rank);
   ~Model();
 
@@ -71,6 +74,7 @@ class Model {
  private:
   struct Engine;
   std::unique_ptr<Engine> engine;
+  std::unique_ptr<Package> package;
 
   void self_test(const std::string &contract);
   void run(const std::string &method, const Inputs &inputs, Outputs &outputs);

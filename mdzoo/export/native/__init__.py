@@ -37,7 +37,7 @@ def write(form: str, folder: str | Path, force_field: ForceField) -> ForceField 
         return write_hybrid(folder, force_field)
     else:
         raise ValueError(
-            "`format` must be torchscript, metatomic, mtp, n2p2, yace, lammps_native or lammps_hybrid, got "
+            "`format` must be torchscript, aoti, metatomic, mtp, n2p2, yace, lammps_native or lammps_hybrid, got "
             f"{form}; say format=torchscript"
         )
     return None
@@ -48,6 +48,7 @@ def pair_lines(form: str, atomic_numbers: list[int], cutoff: float = 0.0) -> lis
     symbols = " ".join(chemical_symbols[z] for z in atomic_numbers)
     known = {
         "torchscript": ["pair_style mdzoo", f"pair_coeff * * {MODEL} {symbols}"],
+        "aoti": ["pair_style mdzoo", f"pair_coeff * * {MODEL}2 {symbols}"],
         "n2p2": [f'pair_style hdnnp {cutoff + 0.01!r} dir "./" cflength 1.0 cfenergy 1.0', f"pair_coeff * * {symbols}"],
         "yace": ["pair_style pace", f"pair_coeff * * model.yace {symbols}"],
         "lammps_native": [f"include {INPUT}"],
