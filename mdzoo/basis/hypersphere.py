@@ -1,9 +1,14 @@
 """Functions of one rotation: orthonormal polynomials on the unit sphere of four dimensions, and points to average over.
 
 A point is a unit quaternion (c, x, y, z) = (cos t, sin t n), the rotation by 2t about n. The polynomials of degree J
-orthogonal to all lower ones span what the elements of the Wigner matrix of spin J/2 span, (J + 1)^2 functions.
+orthogonal to all lower ones span what the elements of the Wigner matrix of spin J/2 span, (J + 1)^2 functions:
+
+    Phi_Jlm = s^l G_Jl(c) Y_lm(n),    l = 0..J,    s = sin t,    c = cos t
+
+with real spherical harmonics and the Gegenbauer polynomials `C^(l+1)_(J-l)`, scaled to a mean square of 1 (DLMF 18.3).
 """
 
+import math
 from itertools import product
 
 import numpy as np
@@ -13,6 +18,7 @@ from torch import Tensor, nn
 
 from mdzoo.basis.radial import chebyshev_rows
 from mdzoo.basis.rotation_orbits import ORBITS
+from mdzoo.basis.spherical import SphericalHarmonics
 
 
 def rotation_rule(spin: int) -> tuple[np.ndarray, np.ndarray]:
@@ -71,19 +77,50 @@ def turning_rows(x: Tensor, y: Tensor, weight: Tensor, degree: int) -> Tensor:
     return torch.stack(rows)
 
 
-def harmonics(degree: int) -> list[np.ndarray]:
-    """Return the orthonormal polynomials of degrees 0..`degree` as coefficients, one matrix for each m.
+def gegenbauer(c: Tensor, first: Tensor, order: int, degree: int) -> Tensor:
+    """Return `first` times G_Jl(c) / G_ll, J = l..`degree`, for l = `order`, (degree - order + 1, E): DLMF 18.9.1."""
+    rows, below = [first], 0.0
+    for n in range(1, degree - order + 1):  # c G_n-1 = b_n G_n + b_n-1 G_n-2
+        b = 0.5 * math.sqrt(n * (n + 2 * order + 1) / ((n + order) * (n + order + 1)))
+        rows.append(c * rows[-1] / b if n == 1 else torch.sub(c * rows[-1] / b, rows[-2], alpha=below / b))
+        below = b
+    return torch.stack(rows)
 
-    The products of the turning rows of m (Re and Im alike) with the axial rows p + q <= `degree` - m are made
-    orthonormal degree by degree: upper triangular matrices (axial rows, functions), functions ordered as axial rows.
+
+def hyperradial(c: Tensor, s: Tensor, degree: int) -> list[tuple[Tensor, Tensor]]:
+    """Return `s^l G_Jl(c)` and the derivatives by t, `l c s^(l-1) G_Jl - sqrt((J - l) (J + l + 2)) s^(l+1) G_J,l+1`.
+
+    Shapes: c, s (E,) -> for each l (degree - l + 1, E) each, J = l..`degree`.
     """
-    points, weights = rotation_rule(degree)
-    axial, turning = rows_at(points, degree)
-    total = np.repeat(np.arange(degree + 1), np.arange(degree + 1) + 1)
+    out: list[tuple[Tensor, Tensor]] = []
+    for order in range(degree, -1, -1):
+        squares = [(2 * k + 2) / (2 * k + 1) for k in range(1, order + 1)]
+        first = math.sqrt(4.0 * math.pi * math.prod(squares)) * s ** max(order - 1, 0)
+        values = gegenbauer(c, first, order, degree)
+        slopes = (order * c) * values
+        if out:
+            spins = torch.arange(order + 1, degree + 1, dtype=c.dtype, device=c.device).unsqueeze(1)
+            slopes[1:].addcmul_(torch.sqrt((spins - order) * (spins + order + 2)), out[-1][0], value=-1.0)
+        out.append((values.mul_(s) if order > 0 else values, slopes))
+    return out[::-1]
+
+
+def harmonics(degree: int) -> list[np.ndarray]:
+    """Return the polynomials of degrees 0..`degree` as coefficients, one matrix (axial rows, functions) for each m.
+
+    Times the turning rows of m (Re and Im alike) the axial rows p + q <= `degree` - m give the Phi_Jlm of this m,
+    ordered by J and then l: coefficients by least squares over points with y = 0, exact to rounding.
+    """
+    rng = np.random.default_rng(0)
+    t, theta = np.pi * rng.uniform(0.1, 0.9, (2, 4 * (degree + 1) * (degree + 2)))
+    c, s, z, x = (torch.as_tensor(v) for v in (np.cos(t), np.sin(t), np.cos(theta), np.sin(theta)))
+    axial, radial = axial_rows(c, s * z, degree).numpy(), [rows.numpy() for rows, _ in hyperradial(c, s, degree)]
+    y = SphericalHarmonics(degree)(x, torch.zeros_like(x), z).numpy()
     matrices = []
     for m in range(degree + 1):
-        mine = total <= degree - m
-        matrices.append(orthonormalised(np.sqrt(weights) * turning[max(2 * m - 1, 0)] * axial[mine], total[mine]))
+        wanted = [radial[n][j - n] * y[n * n + n + m] for j in range(m, degree + 1) for n in range(m, j + 1)]
+        count = len(wanted)
+        matrices.append(np.linalg.lstsq(axial[:count].T, (np.stack(wanted) / (s * x).numpy() ** m).T, rcond=None)[0])
     return matrices
 
 
@@ -93,24 +130,14 @@ def rows_at(points: np.ndarray, degree: int) -> tuple[np.ndarray, np.ndarray]:
     return axial_rows(c, z, degree).numpy(), turning_rows(x, y, torch.ones_like(x), degree).numpy()
 
 
-def orthonormalised(rows: np.ndarray, degrees: np.ndarray) -> np.ndarray:
-    """Return the upper triangular matrix (rows, functions) that orthonormalises rows in ascending order of degree."""
-    matrix = np.zeros((len(rows), len(rows)))
-    for odd in (0, 1):  # functions of different parity are orthogonal, which the rule need not know
-        mine = np.flatnonzero(degrees % 2 == odd)
-        if len(mine):
-            r = np.linalg.qr(rows[mine].T, mode="r")
-            matrix[np.ix_(mine, mine)] = np.linalg.inv(r) * np.sign(np.diag(r))
-    return matrix
-
-
 class Harmonics(nn.Module):
-    """The orthonormal polynomials Phi_Jk of degrees J = 0..`degree`, (J + 1)^2 for each J.
+    """The orthonormal polynomials Phi_Jlm of degrees J = 0..`degree`, (J + 1)^2 for each J.
 
-    Shapes: moments (n, turning rows, axial rows) -> (n, K), by degree, within it by turning row.
+    Shapes: moments (n, turning rows, axial rows) -> (n, K), by J, within it by l, within it by m.
     """
 
     matrix: Tensor
+    order: Tensor
 
     def __init__(self, degree: int) -> None:
         super().__init__()
@@ -119,21 +146,24 @@ class Harmonics(nn.Module):
         self.counts = [(degree - m + 1) * (degree - m + 2) // 2 for m in range(degree + 1)]
         matrices = [np.pad(matrix, ((0, self.counts[0] - len(matrix)), (0, 0))) for matrix in harmonics(self.degree)]
         self.register_buffer("matrix", torch.as_tensor(np.concatenate(matrices, 1)), persistent=False)
+        found = [  # (J, l, m) in the order in which they are made; Re is m, Im is -m
+            (spin, order, sign * m)
+            for m in range(degree + 1)
+            for sign in ((1, -1) if m else (1,))
+            for spin in range(m, degree + 1)
+            for order in range(m, spin + 1)
+        ]
+        self.register_buffer("order", torch.tensor(sorted(range(len(found)), key=found.__getitem__)), persistent=False)
 
     def forward(self, moments: Tensor) -> Tensor:
         """Return the coefficients, (n, K)."""
-        parts: list[list[Tensor]] = []
+        parts: list[Tensor] = []
         matrices = self.matrix.split(self.counts, 1)
         for m, rows in enumerate(moments.split(self.turns, 1)):
             count = self.counts[m]
             own = rows.split([count, self.counts[0] - count], 2)[0]
-            found = (own.flatten(0, 1) @ matrices[m][:count]).view(-1, self.turns[m], count)
-            parts.append(found.split([n + 1 for n in range(self.degree - m + 1)], 2))
-        ordered: list[Tensor] = []
-        for level in range(self.degree + 1):
-            for m in range(level + 1):
-                ordered.append(parts[m][level - m].flatten(1))
-        return torch.cat(ordered, 1)
+            parts.append((own.flatten(0, 1) @ matrices[m][:count]).view(-1, self.turns[m] * count))
+        return torch.cat(parts, 1).index_select(1, self.order)
 
     @torch.jit.unused
     def at(self, points: np.ndarray) -> Tensor:

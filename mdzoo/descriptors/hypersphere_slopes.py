@@ -1,83 +1,79 @@
-"""The slopes of the density of `SO4` by the edge vectors, for the rows of linear fits."""
+"""The slopes of the density of `SO4` by the places of neighbours, for the rows of linear fits."""
 
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from mdzoo.basis.hypersphere import turning_rows
-from mdzoo.basis.radial import chebyshev_slopes
+from mdzoo.basis.hypersphere import hyperradial
+from mdzoo.basis.spherical import SphericalHarmonics, gradient_matrix
 from mdzoo.descriptors.slopes import fresh
 
-CHUNK = 16384
+CHUNK = 1024
 """Edges in one pass."""
+
+
+class Polynomials(NamedTuple):
+    """The weighted factors of the polynomials of neighbours (E), see `mdzoo.basis.hypersphere`."""
+
+    units: Tensor  # (3, E)
+    y: Tensor  # Y_lm, (lm, E)
+    along: list[Tensor]  # g' - l g / r for g = w f s^l G_Jl, for each l (J, E)
+    turns: list[Tensor]  # g / r
+
+    def part(self, first: int, last: int) -> "Polynomials":
+        """Return those of some neighbours."""
+        along, turns = ([rows[:, first:last] for rows in table] for table in self[2:])
+        return Polynomials(self.units[:, first:last], self.y[:, first:last], along, turns)
+
+
+def factors(so4: Any, r: Tensor, units: Tensor, here: Tensor, there: Tensor) -> Polynomials:
+    """Return the factors for neighbours at r (E,) along `units` (3, E), between species `here` and `there`."""
+    (c, s, weight), (d_c, d_s, d_weight) = angle_slopes(so4, r, here, there)
+    per_r, turn = weight / r, weight * (c * d_s - s * d_c)
+    along, turns = [], []
+    for order, (values, slopes) in enumerate(hyperradial(c, s, so4.twojmax)):
+        along.append(slopes.mul_(turn).addcmul_(values, d_weight - order * per_r))
+        turns.append(values.mul_(per_r))
+    return Polynomials(units, SphericalHarmonics(so4.twojmax)(*units), along, turns)
+
+
+def polynomial_slopes(rows: Polynomials, out: Tensor) -> None:
+    """Write the slopes of the weighted polynomials by the places of J neighbours of n atoms, (n, J, lm, 3, J).
+
+    Those with l <= J alone are written. With the gradients of the solid harmonics (`gradient_matrix`) they are
+
+        grad g Y_lm = (g' - l g / r) Y_lm n + (g / r) grad(r^l Y_lm) / r^(l-1)
+    """
+    n, width = out.shape[0], out.shape[4]
+    ys = rows.y.split([2 * order + 1 for order in range(len(rows.turns))])
+    for order, y in enumerate(ys):
+        part = out[:, order:, order * order : (order + 1) * (order + 1)]
+        along, turns = (t[order].view(-1, 1, 1, n, width).permute(3, 0, 1, 2, 4) for t in rows[2:])
+        straight = (y.unsqueeze(1) * rows.units).view(-1, 3, n, width).permute(2, 0, 1, 3)
+        torch.mul(along, straight.unsqueeze(1), out=part)
+        if order > 0:
+            turned = gradient_matrix(order).to(y).view(-1, 2 * order - 1) @ ys[order - 1]
+            part.addcmul_(turns, turned.view(-1, 3, n, width).permute(2, 0, 1, 3).unsqueeze(1))
+
+
+def room_for(so4: Any, n: int, width: int, like: Tensor) -> Tensor:
+    """Return room for what `polynomial_slopes` gives for n atoms with `width` neighbours."""
+    return fresh((n, so4.twojmax + 1, (so4.twojmax + 1) ** 2, 3, width), like)
 
 
 def density_slopes(so4: Any, vectors: Tensor, here: Tensor, there: Tensor) -> Tensor:
     """Return `dA/dr_ij`, (E, 3, C), of edges (E, 3) from species `here` to species `there`."""
-    out = vectors.new_zeros(vectors.shape[0], 3, so4.n_densities, so4.own.shape[1] // so4.n_densities)
-    for part, *edges in zip(*(t.split(CHUNK) for t in (out, vectors, here, there)), strict=True):
-        r = torch.linalg.vector_norm(edges[0], dim=1)
-        n = (edges[0] / r.unsqueeze(1)).T.contiguous()
-        slopes = torch.cat(polynomial_slopes(so4, edge_rows(so4, r, n, *edges[1:]), rooms_like(so4, n)))
-        slopes = slopes.permute(2, 1, 0).unsqueeze(2)
-        if so4.n_densities > 1:
-            slopes = slopes * torch.nn.functional.one_hot(edges[2], so4.n_densities).to(slopes).view(
-                -1, 1, so4.n_densities, 1
-            )
-        part.copy_(slopes)
+    n_spins, n_densities = so4.twojmax + 1, so4.n_densities
+    out = vectors.new_zeros(vectors.shape[0], 3, n_densities, so4.own.shape[1] // n_densities)
+    for part, own, *kinds in zip(*(t.split(CHUNK) for t in (out, vectors, here, there)), strict=True):
+        r = torch.linalg.vector_norm(own, dim=1)
+        room = room_for(so4, 1, len(r), own)
+        polynomial_slopes(factors(so4, r, (own / r.unsqueeze(1)).T.contiguous(), *kinds), room)
+        slopes = torch.cat([room[0, spin, : (spin + 1) ** 2] for spin in range(n_spins)])  # (K, 3, E)
+        mine = kinds[1] == torch.arange(n_densities).view(-1, 1) if n_densities > 1 else torch.ones_like(r).view(1, -1)
+        torch.mul(slopes.permute(2, 1, 0).unsqueeze(2), mine.to(r).t().view(-1, 1, n_densities, 1), out=part)
     return torch.nn.functional.pad(out.flatten(2), (0, so4.n_channels - so4.own.shape[1]))
-
-
-class EdgeRows(NamedTuple):
-    """The factors of the polynomials of each edge, with their slopes."""
-
-    d_cosine: Tensor  # (3, E) of cos t
-    d_z: Tensor  # (3, E) of sin t n_z
-    turning: Tensor  # (rows, E) weighted
-    d_turning: Tensor  # (rows, 3, E)
-    axial: Tensor  # (rows, E)
-    by_cosine: Tensor  # (rows, E) their derivatives
-    by_z: Tensor
-
-
-def edge_rows(so4: Any, r: Tensor, n: Tensor, here: Tensor, there: Tensor) -> EdgeRows:
-    """Return the factors for edges at r (E,) along n (3, E) between species `here` and `there`."""
-    (c, s, weight), (d_c, d_s, d_weight) = angle_slopes(so4, r, here, there)
-    point = s * n
-    along = s / r * torch.eye(3).to(n).unsqueeze(2) + (d_s - s / r) * n.unsqueeze(1) * n  # d point_k, (k, 3, E)
-    turning = turning_rows(point[0], point[1], torch.ones_like(r), so4.twojmax)
-    d_turning = turning.unsqueeze(1) * (d_weight * n) + weight * in_plane(turning, along)
-    turning = turning * weight
-    return EdgeRows(d_c * n, along[2], turning, d_turning, *axial_slopes(c, point[2], so4.twojmax))
-
-
-def polynomial_slopes(so4: Any, rows: EdgeRows, out: list[Tensor]) -> list[Tensor]:
-    """Write the slopes of the weighted orthonormal polynomials of each spin to `out`, (K, 3, E), and return it.
-
-    For each m the axial rows are made orthonormal before they meet the turning ones: two products for each number.
-    """
-    first, starts = 0, [0] * len(out)
-    for m, matrix in enumerate(so4.harmonics.matrix.split(so4.harmonics.counts, 1)):
-        turns, sizes = so4.harmonics.turns[m], list(range(1, so4.twojmax - m + 2))
-        to_functions = matrix[: so4.harmonics.counts[m]].T
-        value, g_c, g_z = ((to_functions @ each[: len(to_functions)]).unsqueeze(1) for each in rows[-3:])
-        slopes = (g_c * rows.d_cosine).addcmul_(g_z, rows.d_z)
-        own, d_own = rows.turning[first : first + turns, None, None], rows.d_turning[first : first + turns, None]
-        for spin, (g, d_g) in enumerate(zip(value.split(sizes), slopes.split(sizes), strict=True), m):
-            start = starts[spin]
-            starts[spin] += turns * len(g)
-            part = out[spin][start : starts[spin]].unflatten(0, (turns, -1))
-            torch.mul(d_own, g, out=part)
-            part.addcmul_(own, d_g)
-        first += turns
-    return out
-
-
-def rooms_like(so4: Any, n: Tensor) -> list[Tensor]:
-    """Return room for what `polynomial_slopes` gives for n (3, E)."""
-    sizes = so4.products.sizes
-    return list(fresh((sum(sizes), *n.shape), n).split(sizes))
 
 
 def angle_slopes(so4: Any, r: Tensor, here: Tensor, there: Tensor) -> tuple[list[Tensor], list[Tensor]]:
@@ -90,23 +86,3 @@ def angle_slopes(so4: Any, r: Tensor, here: Tensor, there: Tensor) -> tuple[list
             for v in values
         ]
     return [v.detach() for v in values], slopes
-
-
-def in_plane(turning: Tensor, along: Tensor) -> Tensor:
-    """Return the slopes (rows, 3, E) of the rows Re and Im (x + iy)^m, of which x and y have the slopes `along`."""
-    count = turning.shape[0] // 2
-    out = turning.new_zeros(turning.shape[0], 3, turning.shape[1])
-    orders = torch.arange(1, count + 1, device=turning.device).view(-1, 1)
-    before = torch.cat([turning[:1], torch.zeros_like(turning[:1]), turning[1:]])  # Re and Im of m - 1
-    re, im = ((orders * rows[:count]).unsqueeze(1) for rows in (before[0::2], before[1::2]))
-    torch.mul(re, along[0], out=out[1::2]).addcmul_(im, along[1], value=-1.0)
-    torch.mul(im, along[0], out=out[2::2]).addcmul_(re, along[1])
-    return out
-
-
-def axial_slopes(c: Tensor, z: Tensor, degree: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Return T_p(c) T_q(z) and their derivatives by c and z, in the order of `axial_rows`."""
-    (of_c, of_z), (d_c, d_z) = (rows.unbind(1) for rows in chebyshev_slopes(torch.stack([c, z]), degree))
-    pairs = [(p, n - p) for n in range(degree + 1) for p in range(n + 1)]
-    left, right = (torch.tensor(k, device=c.device) for k in zip(*pairs, strict=True))
-    return of_c[left] * of_z[right], d_c[left] * of_z[right], of_c[left] * d_z[right]

@@ -1,6 +1,5 @@
 """The slopes of all features of `SO4` by its density, and of the features by places, for the rows of linear fits."""
 
-import math
 import weakref
 from collections import Counter
 from itertools import groupby
@@ -12,7 +11,7 @@ from torch import Tensor, nn
 
 from mdzoo.basis.hypersphere import Harmonics, rotation_rule
 from mdzoo.descriptors.expansion import laid
-from mdzoo.descriptors.hypersphere_slopes import edge_rows, polynomial_slopes, rooms_like
+from mdzoo.descriptors.hypersphere_slopes import factors, polynomial_slopes, room_for
 from mdzoo.descriptors.slopes import fresh
 from mdzoo.descriptors.triple_products import TripleProducts
 from mdzoo.graph import Graph
@@ -21,9 +20,11 @@ from mdzoo.ops import pad, padding
 known_slopes: "weakref.WeakKeyDictionary[TripleProducts, TripleSlopes]" = weakref.WeakKeyDictionary()
 
 CHUNK = 128
-"""Atoms in one pass: enough that calls do not count, few enough for the cache."""
+"""Atoms whose rows are made in one pass: enough that calls do not count."""
+PIECE = 32
+"""Atoms whose rows meet their neighbours in one pass: few enough for the cache."""
 NUMBERS = 1 << 21
-"""Slopes of rows in one pass, at most, for several densities have many rows."""
+"""Slopes of rows in one piece, at most, for several densities have many rows."""
 
 
 class Job(NamedTuple):
@@ -31,7 +32,7 @@ class Job(NamedTuple):
 
     pair: tuple[int, int]  # channels
     rule: int
-    spins: list[int]
+    rows: list[tuple[int, int]]  # spin and place among the rows of this spin
 
 
 class Use(NamedTuple):
@@ -57,6 +58,8 @@ class TripleSlopes(nn.Module):
     densities: Tensor
     of_feature: Tensor
     factors: Tensor
+    firsts: Tensor
+    counted: Tensor
 
     def __init__(self, products: TripleProducts) -> None:
         super().__init__()
@@ -88,12 +91,15 @@ class TripleSlopes(nn.Module):
             uses.append(mine)
         order = sorted(rule_of)  # rows by spin, then by pair
         self.counts = [sum(spin == j for spin, _ in order) for j in range(len(self.sizes))]
-        found = sorted((pair, rule, spin) for (spin, pair), rule in rule_of.items())
-        self.jobs = [
-            Job(pair, rule, [row[2] for row in rows]) for (pair, rule), rows in groupby(found, lambda row: row[:2])
-        ]
+        firsts = np.cumsum([0, *self.counts]).tolist()
+        for name, numbers in (("firsts", firsts[:-1]), ("counted", self.counts)):  # of the spin of each row
+            self.register_buffer(name, torch.tensor(np.repeat(numbers, self.counts)), persistent=False)
         place = {row: k for k, row in enumerate(order)}
-        nothing = (0, len(order), 0.0)
+        found = sorted((pair, rule, spin, place[spin, pair] - firsts[spin]) for (spin, pair), rule in rule_of.items())
+        self.jobs = [
+            Job(pair, rule, [row[2:] for row in rows]) for (pair, rule), rows in groupby(found, lambda row: row[:2])
+        ]
+        nothing = (0, 0, 0.0)
         rows = [[(u.density, place[u.spin, u.pair], u.factor) for u in mine] for mine in uses]
         filled = [mine + [nothing] * (3 - len(mine)) for mine in rows]
         columns = torch.tensor(filled, dtype=torch.float64).permute(2, 1, 0)
@@ -105,15 +111,19 @@ class TripleSlopes(nn.Module):
     def rows(self, density: Tensor) -> list[Tensor]:
         """Return the rows of each spin, (rows, n, K), of the density with the central atom in it."""
         values = [self.on_points(density, rule) for rule in range(len(self.rules))]
-        rooms = [torch.empty_like(points[0]) for points in values]
-        parts: list[list[Tensor]] = [[] for _ in self.counts]
-        for (first, second), rule, spins in self.jobs:
+        rooms, room = [torch.empty_like(points[0]) for points in values], density.new_empty(density.numel())
+        found = [
+            density.new_empty(count, len(density), size) for count, size in zip(self.counts, self.sizes, strict=True)
+        ]
+        for (first, second), rule, rows in self.jobs:
             both = torch.mul(values[rule][first], values[rule][second], out=rooms[rule])
-            start, stop = self.starts[spins[0]], self.starts[spins[-1]] + self.sizes[spins[-1]]
-            found = both @ getattr(self, f"sorted{rule}")[start:stop].T
-            for spin, part in zip(spins, found.split([self.sizes[spin] for spin in spins], 1), strict=True):
-                parts[spin].append(part)
-        return [torch.stack(part) for part in parts]
+            sizes = [self.sizes[spin] for spin, _ in rows]
+            start = self.starts[rows[0][0]]
+            table = getattr(self, f"sorted{rule}")[start : start + sum(sizes)]
+            parts = torch.mm(both, table.T, out=room[: len(density) * sum(sizes)].view(len(density), -1))
+            for (spin, place), part in zip(rows, parts.split(sizes, 1), strict=True):
+                found[spin][place] = part
+        return found
 
     def on_points(self, density: Tensor, rule: int) -> list[Tensor]:
         """Return the channels at the points of a rule, each (n, Q)."""
@@ -140,40 +150,37 @@ class TripleSlopes(nn.Module):
     def features(self, density: Tensor, rows: list[Tensor]) -> Tensor:
         """Return the features, (n, F): as they are cubic, a third of slopes times density."""
         spins = len(self.sizes)
-        found, nothing = [], torch.zeros_like(density[:, :1].T)
+        found: list[Tensor] = []
         for e in range(self.n_densities):
             own = self.channels(density)[e * spins : (e + 1) * spins]
-            found += [(row * a).sum(2) for row, a in zip(rows, own, strict=True)] + [nothing]
-        place = self.densities * (sum(self.counts) + 1) + self.of_feature
+            found += [(row * a).sum(2) for row, a in zip(rows, own, strict=True)]
+        place = self.densities * sum(self.counts) + self.of_feature
         return (torch.cat(found)[place] * self.factors[..., 0]).sum(0).T / 3.0
 
-    def along(self, rows: list[Tensor], steps: list[Tensor], kinds: Tensor, every: Tensor) -> Tensor:
+    def along(self, rows: list[Tensor], steps: Tensor, kinds: Tensor, room: Tensor) -> Tensor:
         """Return the slopes of the features by the places of neighbours, (n, F, 3, J).
 
         Arguments:
             rows: of each spin.
-            steps: the slopes of what a neighbour adds to each spin of its density, (K, 3, n * J).
+            steps: the slopes of what a neighbour adds to each polynomial of its density, (n, J, lm, 3 * J).
             kinds: (n, J), the density of each neighbour.
-            every: room for the slopes by each row, (n, densities, rows + 1, 3, J), the last row zero.
+            room: for the slopes by all rows, densities * n * rows * 3 * J numbers.
         """
         n, width = kinds.shape
-        room = steps[-1].new_empty(steps[-1].numel())
-        found = every[:, 0].flatten(2)
-        for row, step, out in zip(rows, steps, found[:, :-1].split(self.counts, 1), strict=True):
-            right = room[: step.numel()].view(n, -1, 3, width)  # long rows make the product faster
-            right.copy_(step.unflatten(2, (n, width)).permute(2, 0, 1, 3))
-            torch.bmm(row.transpose(0, 1), right.flatten(2), out=out)
-        if self.n_densities > 1:
-            mine = kinds.unsqueeze(1) == torch.arange(self.n_densities, device=kinds.device).view(-1, 1)
-            every.copy_(every[:, :1] * mine[:, :, None, None])
-        n_rows = every[0].numel() // (3 * width)
-        place = (
-            n_rows * torch.arange(n, device=kinds.device).view(-1, 1, 1)
-            + (self.densities * every.shape[2] + self.of_feature).T
-        )
+        every = room.view(self.n_densities, -1, 3 * width)
+        blocks = every.split([n * count for count in self.counts], 1)
+        for spin, (row, block) in enumerate(zip(rows, blocks, strict=True)):
+            out = block[0].view(n, -1, 3 * width)  # the product is fast where this is contiguous
+            torch.bmm(row.transpose(0, 1), steps[:, spin, : self.sizes[spin]], out=out)
+            for kind in reversed(range(self.n_densities if self.n_densities > 1 else 0)):
+                mine = (kinds == kind).to(out.dtype).repeat(1, 3).unsqueeze(1)
+                torch.mul(out, mine, out=block[kind].view_as(out))
+        firsts, counts = self.firsts[self.of_feature], self.counted[self.of_feature]
+        atoms = torch.arange(n, device=kinds.device).view(-1, 1, 1)
+        place = (self.densities * every.shape[1] + self.of_feature + (n - 1) * firsts + atoms * counts).mT
         weights = self.factors[..., 0, 0].T.expand_as(place)
         flat = [tensor.flatten(0, 1).contiguous() for tensor in (place, weights)]
-        total = nn.functional.embedding_bag(flat[0], every.view(n * n_rows, -1), mode="sum", per_sample_weights=flat[1])
+        total = nn.functional.embedding_bag(flat[0], every.flatten(0, 1), mode="sum", per_sample_weights=flat[1])
         return total.view(n, -1, 3, width)
 
 
@@ -190,22 +197,25 @@ def slopes_by_places(so4: Any, graph: Graph) -> tuple[Tensor, Tensor]:
     n, width, _ = layout
     around = laid(graph, 2.0 * so4.cutoff, layout)
     there = pad(graph.species[graph.neighbors], layout, torch.zeros_like(layout.slots[0]))
-    here = graph.species[:n].repeat_interleave(width)
-    units = torch.stack([around.x, around.y, around.z])
+    here, units = graph.species[:n].repeat_interleave(width), torch.stack([around.x, around.y, around.z])
     density, zero = so4.whole(so4.density(graph))
     plan, features = slopes_of(so4.products, density), density.new_empty(n, so4.n_features)
     slopes = fresh((n, width, 3, so4.n_features), density)
-    row_counts = so4.n_densities, sum(plan.counts) + 1, 3, width
-    size = max(1, min(CHUNK, n, NUMBERS // math.prod(row_counts)))
-    # room for all chunks: new memory costs more than the arithmetic
-    room, every = rooms_like(so4, units[:, : size * width]), fresh((size, *row_counts), density).zero_()
-    for first in range(0, n, size):
-        last = min(first + size, n)
-        mine = slice(first * width, last * width)
-        rows = plan.rows(density[first:last])
-        features[first:last] = plan.features(density[first:last], rows)
-        edges = edge_rows(so4, around.r[mine], units[:, mine].contiguous(), here[mine], there[mine])
-        steps = polynomial_slopes(so4, edges, [spin[..., : (last - first) * width] for spin in room])
-        found = plan.along(rows, steps, there[mine].view(-1, width), every[: last - first])
-        slopes[first:last] = found.permute(0, 3, 2, 1)
+    numbers = so4.n_densities * sum(plan.counts) * 3 * width
+    size = max(1, min(PIECE, n, NUMBERS // max(1, numbers)))
+    # room for all pieces: new memory costs more than the arithmetic
+    steps, room = room_for(so4, size, width, density), fresh((size * numbers,), density)
+    for first in range(0, n, CHUNK):
+        chunk = slice(first, first + CHUNK)
+        rows = plan.rows(density[chunk])
+        features[chunk] = plan.features(density[chunk], rows)
+        edges = slice(first * width, (first + CHUNK) * width)
+        every = factors(so4, around.r[edges], units[:, edges], here[edges], there[edges])
+        for start in range(0, min(CHUNK, n - first), size):
+            stop = min(start + size, CHUNK, n - first)
+            own, kinds = steps[: stop - start], there[edges].view(-1, width)[start:stop]
+            polynomial_slopes(every.part(start * width, stop * width), own)
+            mine = [row[:, start:stop] for row in rows]
+            found = plan.along(mine, own.flatten(3), kinds, room[: (stop - start) * numbers])
+            slopes[first + start : first + stop] = found.permute(0, 3, 2, 1)
     return features - zero, slopes
