@@ -177,7 +177,7 @@ def strange(left: Any, group: str, known_of: Callable[..., dict], name: str) -> 
 
 
 def envelope(left: PopsLeftOut) -> dict[str, float]:
-    """Return which part of the labels of left-out folds is within the box."""
+    """Return which part of the labels of left-out folds is within the box; what symmetry fixes does not count."""
     inside: dict[str, list[Any]] = {target: [] for target in TARGETS}
     for fold in sorted(set(left.folds.tolist())):
         places = np.flatnonzero(left.folds == fold)
@@ -187,6 +187,7 @@ def envelope(left: PopsLeftOut) -> dict[str, float]:
         for target in TARGETS:
             for i in places:
                 block = left.kept[i].rows[target]
+                block = block[left.free(block[:, :-1], target)]
                 error = block[:, -1] - block[:, :-1] @ fitted.mean
                 low, high = box.envelope(block[:, :-1])
                 inside[target].append(((error >= low - 1e-9) & (error <= high + 1e-9)).numpy())

@@ -160,15 +160,20 @@ class LeftOut:
         rows, atoms = self.kept[i].rows[target].to(torch.float64), self.kept[i].atoms.to(torch.float64)
         phi, y = rows[:, :-1], rows[:, -1]
         atom, size, whole = torch.zeros(3, len(y), dtype=torch.float64)
-        keep = torch.ones_like(y, dtype=torch.bool)
+        keep = self.free(phi, target)
         if target == "forces" and len(y) == 3 * len(atoms):
-            keep = (phi / self.scale()).square().mean(1).sqrt() > FIXED
             atom = (atoms @ fitted.root).square().sum(1).sqrt().repeat_interleave(3)
             size = (phi @ fitted.mean).view(-1, 3).norm(dim=1).repeat_interleave(3)
             whole = (atoms.mean(0) @ fitted.root).norm().expand(len(y))
         error, sigma = y - phi @ fitted.mean, (phi @ fitted.root).square().sum(1).sqrt()
         place = torch.full((len(y),), i)
         return Residuals(*[column[keep].numpy() for column in (error, sigma, place, atom, size, whole)])
+
+    def free(self, phi: Tensor, target: str) -> Tensor:
+        """Return which labels with the rows (m, P) symmetry does not fix, (m,)."""
+        if target != "forces":
+            return torch.ones_like(phi[:, 0], dtype=torch.bool)
+        return (phi / self.scale()).square().mean(1).sqrt() > FIXED
 
     def scale(self) -> Tensor:
         """Return the root mean square of each column over all forces, (P,)."""
