@@ -76,6 +76,11 @@ def one(plugin, tmp_path_factory) -> Made:
     return made(hybrid(1), tmp_path_factory.mktemp("one"))
 
 
+@pytest.fixture(scope="module")
+def two(plugin, tmp_path_factory) -> Made:
+    return made(hybrid(2), tmp_path_factory.mktemp("two"))
+
+
 @pytest.fixture
 def cached(one, monkeypatch) -> Iterator[Made]:
     """The package of one element, in a cache that this test sees."""
@@ -113,10 +118,9 @@ def test_the_numbers_of_python(ranks, cached, plugin, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("ranks", [1, 2, 4])
-def test_the_numbers_of_python_for_two_elements(ranks, plugin, tmp_path, monkeypatch):
-    given = made(hybrid(2), tmp_path)
-    monkeypatch.setenv("MDZOO_CACHE_DIR", str(given.cache))
-    hold(given, ranks, 30, plugin, tmp_path)
+def test_the_numbers_of_python_for_two_elements(ranks, two, plugin, tmp_path, monkeypatch):
+    monkeypatch.setenv("MDZOO_CACHE_DIR", str(two.cache))
+    hold(two, ranks, 20, plugin, tmp_path)
 
 
 @pytest.mark.slow
