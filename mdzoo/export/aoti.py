@@ -142,15 +142,15 @@ def compile_to(path: Path, force_field: ForceField, contract: dict[str, Any]) ->
     with quiet(), fresh_cache(dir=str(path.parent)):
         try:
             program = traced(step_of(force_field), force_field.cutoff)
+            torch._inductor.aoti_compile_and_package(
+                program, package_path=str(path), inductor_configs={**SETTINGS, **metadata}
+            )
         except Exception as error:
+            name, said = type(force_field.potential).__name__, (str(error).strip() or type(error).__name__).splitlines()
             raise ValueError(
-                f"`format` aoti must have a model that torch can trace, got {type(force_field.potential).__name__}: "
-                f"{str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__}; "
+                f"`format` aoti must have a model that torch can trace and compile, got {name}: {said[0]}; "
                 "say format=torchscript"
             ) from error
-        torch._inductor.aoti_compile_and_package(
-            program, package_path=str(path), inductor_configs={**SETTINGS, **metadata}
-        )
     return path
 
 
