@@ -51,9 +51,10 @@ OTHERS = {
 
 
 @pytest.mark.parametrize("other", OTHERS)
-def test_another_lammps_is_refused(other, plugin, tmp_path):
-    """The plugin is not loaded and says why; LAMMPS then does not know the style."""
+def test_another_lammps_is_refused(other, plugin, tmp_path, monkeypatch):
+    """The plugin is not loaded and says why; LAMMPS then does not know the style, nor finds the right one."""
     defines, message = OTHERS[other]
+    monkeypatch.setenv("MDZOO_CACHE_DIR", str(tmp_path / "cache"))
     code, said = run_input(built_for(plugin, tmp_path, *defines), ["pair_style mdzoo"], tmp_path)
     assert code == 1
     assert "Unrecognized pair style 'mdzoo'" in said
