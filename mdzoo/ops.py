@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.fx.experimental.symbolic_shapes import guard_or_false
 
 Kernel = Callable[[Tensor, Tensor, int], Tensor]
 
@@ -150,9 +151,17 @@ def blocks(rows: Tensor, size: int, dim: int = 0) -> list[Tensor]:
     return list(rows.split(size, dim))
 
 
+def full(rows: Tensor, layout: Padding) -> bool:
+    """Tell whether `rows` leave no place of the table empty; no where torch compiles and would have to ask the data."""
+    if not torch.jit.is_scripting():  # noqa: SIM102 - TorchScript drops what stands inside
+        if torch.compiler.is_compiling():
+            return guard_or_false(rows.shape[0] == layout.n * layout.width)
+    return rows.shape[0] == layout.n * layout.width
+
+
 def pad(rows: Tensor, layout: Padding, fill: Tensor) -> Tensor:
     """Put `rows` (E, ...) into the table, (n * J, ...), with `fill` in the empty places."""
-    if rows.shape[0] == layout.n * layout.width:  # no place is empty
+    if full(rows, layout):
         return rows
     table = fill.expand([layout.n * layout.width] + list(rows.shape[1:])).clone()
     return table.index_copy(0, layout.slots, rows)
