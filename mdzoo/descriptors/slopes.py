@@ -129,9 +129,7 @@ def through_density(descriptor: Any, graph: Graph) -> tuple[Tensor, Tensor]:
     """Return the features and slopes of a descriptor with a density: for each centre (3J, C) @ (C, F), one batch."""
     density = descriptor.density(graph)
     layout, right = padding(graph.centers), descriptor.edge_slopes(graph)
-    if right.shape[0] < layout.n * layout.width:
-        right = pad(right.flatten(1), layout, right.new_zeros(1))
-    right = right.reshape(layout.n, 3 * layout.width, -1)
+    right = pad(right.flatten(1), layout, right.new_zeros(1)).reshape(layout.n, 3 * layout.width, -1)
     products = [select(right, b.channels) @ b.values for b in descriptor.feature_slopes(density)]
     table = products[0] if len(products) == 1 else torch.cat(products, 2)
     return descriptor.contract(density), table.view(layout.n, layout.width, 3, -1)
