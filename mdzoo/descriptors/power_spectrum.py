@@ -62,6 +62,10 @@ class PowerSpectrum(nn.Module):
             size = norm(products.square() @ squares)
             energies = energies / size
             weights = weights / size.unsqueeze(1) - (energies / size.square()).unsqueeze(1) * squares * products
+        return energies, self.pulled(density, weights)
+
+    def pulled(self, density: Tensor, weights: Tensor) -> Tensor:
+        """Return the slopes by the density, (n, C * lm), of the products times weights (1 or n, (L + 1) * C * C')."""
         weights = weights.view(weights.shape[0], len(self.widths), self.n_channels, -1)
         a = density.view(-1, self.n_channels, self.lm)
         parts: list[Tensor] = []
@@ -69,10 +73,16 @@ class PowerSpectrum(nn.Module):
             weights = weights + weights.mT
             for order, left in enumerate(a.split(self.widths, 2)):
                 parts.append(weights[:, order] @ left)
-            return energies, torch.cat(parts, 2).flatten(1)
+            return torch.cat(parts, 2).flatten(1)
         for order, (left, right) in enumerate(zip(a.split(self.widths, 2), self.second(a).split(self.widths, 2))):  # noqa: B905
             parts.append(weights[:, order] @ right + (weights[:, order].mT @ left).repeat(1, self.summed, 1))
-        return energies, torch.cat(parts, 2).flatten(1)
+        return torch.cat(parts, 2).flatten(1)
+
+    def sizes(self, density: Tensor) -> Tensor:
+        """Return what the features of each atom are divided by, (n,)."""
+        if not self.normalise:
+            return torch.ones_like(density[:, 0])
+        return norm(self.products(density).square() @ self.placed(self.scales.square()))
 
     def placed(self, theta: Tensor) -> Tensor:
         """Return numbers of the features (..., F) at their places among the products, (..., (L + 1) * C * C')."""

@@ -69,7 +69,7 @@ class SmearedSpectrum(ExpandedDescriptor):
     def slopes(self, graph: Graph) -> tuple[Tensor, Tensor]:
         """Return the features, (n, F), and dB_i/dr_ij, (n, J, 3, F), in the table of `mdzoo.ops.padding`."""
         features, slopes = spectrum_slopes(self, self.spectrum, graph, len(self.constants))
-        return torch.cat([features, self.constants.expand(features.shape[0], -1)], 1), slopes.permute(0, 3, 2, 1)
+        return torch.cat([features, self.constants.expand(features.shape[0], -1)], 1), slopes.permute(2, 3, 1, 0)
 
     def empty(self, like: Tensor) -> Tensor:
         """Return the density of an atom alone, (n_species, C): its own."""

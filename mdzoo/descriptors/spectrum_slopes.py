@@ -3,10 +3,11 @@ r"""Explicit derivatives of a power spectrum by the places of the neighbours, wi
 With `a_clm = sum_j g_cl(r_j) Y_lm(r_j)`, and with D the constant matrix that makes the gradients of `r^l Y_lm` from
 `r^(l-1) Y_l-1,m'`, the slope of `p_cdl = sum_m a_clm b_dlm` by r_j is
 
-    S_cl V_dl + T_cl W_dl + S_dl V_cl + T_dl W_cl,    S_cl = (g'_cl - l g_cl / r) n,    T_cl = g_cl / r,
+    n (S_cl V_dl + S_dl V_cl) + T_cl W_dl + T_dl W_cl,    S_cl = g'_cl - l g_cl / r,    T_cl = g_cl / r,
     V_dl = sum_m Y_lm b_dlm,    W_dl = sum_m' Y_l-1,m' (D b_dl)_m',    n = r_j / r_j
 
-two small products for each atom and l, then four passes over the slopes, each piece of them while it is in the cache.
+two small products for each atom and l, then three passes over the slopes. Edges are the last axis of everything, so
+that passes run over long rows, tile of edges by tile of edges, each in the cache.
 """
 
 import weakref
@@ -17,14 +18,14 @@ from torch import Tensor
 
 from mdzoo.basis.spherical import gradient_matrix
 from mdzoo.descriptors.expanded import ExpandedDescriptor
-from mdzoo.descriptors.power_spectrum import PowerSpectrum, norm
+from mdzoo.descriptors.expansion import Expansion
+from mdzoo.descriptors.power_spectrum import PowerSpectrum
 from mdzoo.descriptors.slopes import fresh
-from mdzoo.graph import Graph, block, edge_starts, n_centers
+from mdzoo.graph import Graph
+from mdzoo.ops import pad
 
-EDGES = 16384
-"""Edges in one block of atoms."""
-NUMBERS = 1 << 19
-"""Slopes in one piece of a block: what they are made of stays in the cache."""
+TILE = 4096
+"""Edges in one tile: with fewer the calls cost more than the arithmetic, with more the cache is too small."""
 
 
 class Grid(NamedTuple):
@@ -68,91 +69,89 @@ def found_grids(spectrum: PowerSpectrum) -> list[Grid]:
     return out
 
 
+class Factors(NamedTuple):
+    """What slopes are made of, for each channel, l and place in the table."""
+
+    s: Tensor  # (C, L + 1, n * J)
+    t: Tensor  # (C, L + 1, n * J)
+    v: Tensor  # (C, L + 1, n * J)
+    w: Tensor  # (C, L + 1, 3, n * J)
+
+    def part(self, edges: slice) -> "Factors":
+        """Return a tile of them."""
+        return Factors(*[rows[..., edges] for rows in self])
+
+
 def spectrum_slopes(
     descriptor: ExpandedDescriptor, spectrum: PowerSpectrum, graph: Graph, constants: int = 0
 ) -> tuple[Tensor, Tensor]:
-    """Return the features, (n, F), and their slopes dB_i/dr_ij in the table of neighbours, (n, F, 3, J); no graph kept.
+    """Return the features, (n, F), and their slopes dB_i/dr_ij in the table of neighbours, (F, 3, n, J); no graph kept.
 
     The table is that of `mdzoo.ops.padding`; its empty places are zero, and so are the slopes of the constant features
     that follow those of the spectrum.
     """
-    n = n_centers(graph)
-    starts = edge_starts(graph.centers, n)
-    width = int((starts[1:] - starts[:-1]).max()) if n else 0
-    features = spectrum(descriptor.empty(graph.vectors)).index_select(0, graph.species[:n])
-    slopes = fresh((n, spectrum.n_features + constants, 3, width), graph.vectors)
-    slopes[:, spectrum.n_features :] = 0.0
-    size, firsts = max(1, EDGES // max(1, width)), starts.tolist()
     with torch.no_grad():
-        for first in range(0, n, size):
-            last = min(first + size, n)
-            here = block(graph, first, last, firsts[first], firsts[last])
-            fill(features[first:last], slopes[first:last, : spectrum.n_features], descriptor, spectrum, here)
+        density, expansion = descriptor.first_order(graph)
+        n, width = expansion.around.layout.n, expansion.around.layout.width
+        features = spectrum(density)
+        slopes = fresh((spectrum.n_features + constants, 3, n, width), density)
+        slopes[spectrum.n_features :] = 0.0
+        own, shares = slopes[: spectrum.n_features], 1.0 / spectrum.sizes(density)
+        one, other = both(density, shares, spectrum, expansion)
+        unit = torch.stack([expansion.around.x, expansion.around.y, expansion.around.z])
+        step = max(1, TILE // max(1, width))
+        for first in range(0, n, step):
+            edges = slice(first * width, (first + step) * width)
+            join(own[:, :, first : first + step], one.part(edges), other.part(edges), unit[:, edges], grids(spectrum))
+        if spectrum.normalise:
+            weights = spectrum.placed(features * shares.unsqueeze(1) * spectrum.scales)
+            along = descriptor.pull(expansion, spectrum.pulled(density, weights))
+            along = pad(along, expansion.around.layout, torch.zeros_like(along[0])).t().reshape(3, n, width)
+            own.addcmul_(features.t()[:, None, :, None], along, value=-1.0)
     return features, slopes
 
 
-def fill(
-    features: Tensor, slopes: Tensor, descriptor: ExpandedDescriptor, spectrum: PowerSpectrum, graph: Graph
-) -> None:
-    """Write the features, (n, F), and slopes, (n, F, 3, J), of the atoms of a block; some may have no edges."""
-    density, (around, g, steps, y) = descriptor.first_order(graph)
-    n, width = around.layout.n, around.layout.width
-    slopes[n:] = 0.0
-    slopes[..., width:] = 0.0
-    features[:n] = spectrum(density)
-    turns = g / around.r
-    steps = steps - torch.arange(g.shape[0], device=g.device, dtype=g.dtype).view(-1, 1, 1) * turns
-    radial = [rows.view(g.shape[0], -1, n, width).permute(2, 1, 0, 3) for rows in (steps, turns)]
-    units = torch.stack([around.x, around.y, around.z]).view(3, n, width).transpose(0, 1).contiguous()
-    a, sizes = density.view(n, -1, y.shape[1]), torch.ones_like(density[:, 0])
+def both(density: Tensor, shares: Tensor, spectrum: PowerSpectrum, expansion: Expansion) -> tuple[Factors, Factors]:
+    """Return the factors of the two densities of a power spectrum; those with slopes times the `shares` of atoms (n,).
+
+    The second is the first or its sum over the kinds of neighbours.
+    """
+    turns = expansion.radial / expansion.around.r
+    orders = torch.arange(turns.shape[0]).to(turns).view(-1, 1, 1)
+    s, t = (torch.addcmul(expansion.steps, orders, turns, value=-1.0).transpose(0, 1), turns.transpose(0, 1))
     if spectrum.normalise:
-        sizes = norm((spectrum.products(density).index_select(1, spectrum.kept) * spectrum.scales).square().sum(1))
-    size = max(1, NUMBERS // slopes[:1].numel())
-    for first in range(0, n, size):
-        part = slice(first, min(first + size, n))
-        s, t, b = radial[0][part], radial[1][part], a[part]
-        one = other = factors(s, t, b, y[part], units[part])
-        if spectrum.summed > 1:
-            s, t, b = (summed(rows, spectrum.summed) for rows in (s, t, b))
-            other = factors(s, t, b, y[part], units[part])
-        out = slopes[part, :, :, :width]
-        join(out, one, other, grids(spectrum), 1.0 / sizes[part])
-        if spectrum.normalise:
-            along = torch.einsum("nf,nfaj->naj", features[part], out)
-            out.addcmul_(features[part, :, None, None], along.unsqueeze(1), value=-1.0)
+        s, t = (rows * shares.repeat_interleave(expansion.around.layout.width) for rows in (s, t))
+    b = density.view(-1, spectrum.n_channels, spectrum.lm)
+    one = factors(s, t, b, expansion.harmonics)
+    if spectrum.summed == 1:
+        return one, one
+    s, t = (rows.unflatten(0, (spectrum.summed, -1)).sum(0) for rows in (s, t))
+    return one, factors(s, t, spectrum.second(b), expansion.harmonics)
 
 
-def summed(rows: Tensor, kinds: int) -> Tensor:
-    """Return the sums of the channels, (n, C, ...), over the kinds of neighbours."""
-    return rows.unflatten(1, (kinds, -1)).sum(1)
-
-
-def factors(steps: Tensor, turns: Tensor, b: Tensor, y: Tensor, units: Tensor) -> Tensor:
-    """Return S, T, V and W, (4, n, C, L + 1, 3, J), of radial parts (n, C, L + 1, J) and a density (n, C, lm)."""
-    n, n_channels, n_orders, width = steps.shape
-    out = y.new_empty(4, n, n_channels, n_orders, 3, width)
-    torch.mul(steps.unsqueeze(3), units.view(n, 1, 1, 3, width), out=out[0])
-    out[1] = turns.unsqueeze(3)
+def factors(s: Tensor, t: Tensor, b: Tensor, y: Tensor) -> Factors:
+    """Return S and T with V and W of a density (n, C, lm) and harmonics (n, lm, J)."""
+    (n_channels, n_orders), (n, _, width) = s.shape[:2], y.shape
+    v, w = y.new_empty(n_channels, n_orders, n, width), y.new_zeros(n_channels, n_orders, 3, n, width)
     widths = list(range(1, 2 * n_orders, 2))
     ys = y.split(widths, 1)
-    out[3, :, :, 0] = 0.0
     for order, part in enumerate(b.split(widths, 2)):
-        out[2, :, :, order] = (part @ ys[order]).unsqueeze(2)
+        v[:, order] = (part @ ys[order]).transpose(0, 1)
         if order > 0:
             turned = (part @ gradient_matrix(order).to(part)).view(n, -1, 2 * order - 1)
-            out[3, :, :, order] = (turned @ ys[order - 1]).view(n, n_channels, 3, width)
-    return out
+            w[:, order] = (turned @ ys[order - 1]).view(n, n_channels, 3, width).permute(1, 2, 0, 3)
+    return Factors(s, t, v.flatten(2), w.flatten(3))
 
 
-def join(out: Tensor, one: Tensor, other: Tensor, parts: list[Grid], shares: Tensor) -> None:
-    """Write the slopes of all features, times their scales and the `shares` of atoms (n,), into `out`, (n, F, 3, J)."""
-    n, _, _, width = out.shape
+def join(out: Tensor, one: Factors, other: Factors, unit: Tensor, parts: list[Grid]) -> None:
+    """Write the slopes of all features of some edges, times their scales, into `out`, (F, 3, n, J)."""
     for grid in parts:
-        scales = shares.view(-1, 1, 1, 1) * grid.scales.to(shares).view(-1, 1, 1)
-        s, t, v, w = (one[:, :, grid.c] * scales).unsqueeze(2)
-        s_d, t_d, v_d, w_d = other[:, :, grid.d : grid.d + grid.count]
-        shape = n, grid.count, len(grid.scales), 3, width
-        steps = out.stride(0), grid.by_d * out.stride(1), grid.by_l * out.stride(1), out.stride(2), 1
-        view = out.as_strided(shape, steps, out.storage_offset() + grid.first * out.stride(1))
-        torch.mul(s, v_d, out=view)
-        view.addcmul_(t, w_d).addcmul_(s_d, v).addcmul_(t_d, w)
+        scales = grid.scales.to(out).unsqueeze(1)
+        s, t, v = (rows[grid.c] * scales for rows in one[:3])
+        w = one.w[grid.c] * scales.unsqueeze(2)
+        s_d, t_d, v_d, w_d = (rows[grid.d : grid.d + grid.count] for rows in other)
+        shape = grid.count, len(scales), 3, unit.shape[1]
+        steps = grid.by_d * out.stride(0), grid.by_l * out.stride(0), out.stride(1), 1
+        view = out.as_strided(shape, steps, out.storage_offset() + grid.first * out.stride(0))
+        torch.mul((s * v_d).addcmul_(s_d, v).unsqueeze(2), unit, out=view)
+        view.addcmul_(t.unsqueeze(1), w_d).addcmul_(t_d.unsqueeze(2), w)
