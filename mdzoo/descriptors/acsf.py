@@ -8,6 +8,7 @@ from torch import Tensor
 from mdzoo.descriptors.angular_part import AngularPart
 from mdzoo.descriptors.base import Descriptor
 from mdzoo.descriptors.expansion import laid
+from mdzoo.descriptors.symmetry_slopes import slopes_by_places
 from mdzoo.graph import Graph
 from mdzoo.ops import odd, pad, padding
 
@@ -114,6 +115,13 @@ class ACSF(Descriptor):
         waves = torch.cos(self.kappas.unsqueeze(1) * r)
         return torch.cat([rows, gauss, waves] if self.g1 else [gauss, waves])
 
+    def radial_steps(self, r: Tensor, values: Tensor) -> Tensor:
+        """Return the derivatives by r of what `radial` gives, from its `values`."""
+        gauss = values[int(self.g1) : int(self.g1) + len(self.g2)]
+        gauss = -2.0 * self.etas.unsqueeze(1) * (r - self.centres.unsqueeze(1)) * gauss
+        waves = -self.kappas.unsqueeze(1) * torch.sin(self.kappas.unsqueeze(1) * r)
+        return torch.cat([torch.zeros_like(values[: int(self.g1)]), gauss, waves])
+
     def contract(self, density: Tensor) -> Tensor:
         """Return the features, (n, F), of what `density` gives."""
         if self.angular.n_features == 0:
@@ -128,6 +136,12 @@ class ACSF(Descriptor):
             return energies, own.expand_as(density)
         more, slopes = self.angular.fold(density[:, self.n_radial :], theta[:, self.n_radial :])
         return energies + more, torch.cat([own.expand(density.shape[0], -1), slopes], 1)
+
+    @torch.jit.unused
+    @torch.no_grad()
+    def slopes(self, graph: Graph) -> tuple[Tensor, Tensor]:
+        """Return the features, (n, F), and dB_i/dr_ij, (n, J, 3, F), in closed form."""
+        return slopes_by_places(self, graph)
 
     def isolated(self, like: Tensor) -> Tensor:
         """Return the features of an atom without neighbours, zero, (n_species, F)."""

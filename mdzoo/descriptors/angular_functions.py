@@ -28,8 +28,8 @@ class AngularFunctions(nn.Module):
 
     def __init__(self, parameters: list[list[float]], closed: bool) -> None:
         super().__init__()
-        radial = sorted({(row[0], row[3]) for row in parameters})
-        angular = sorted({(row[1], row[2]) for row in parameters})
+        radial = list(dict.fromkeys((row[0], row[3]) for row in parameters))
+        angular = list(dict.fromkeys((row[1], row[2]) for row in parameters))
         self.closed = bool(closed)
         self.n_features, self.n_near = len(parameters), len(radial)
         self.etas, self.shifts = [row[0] for row in radial], [row[1] for row in radial]

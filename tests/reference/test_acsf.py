@@ -8,7 +8,9 @@ import torch
 from ase import Atoms
 
 from mdzoo.data.graphs import graph_from_atoms
-from mdzoo.descriptors import ACSF
+from mdzoo.descriptors import ACSF, symmetry_slopes
+from mdzoo.descriptors.slopes import backward
+from mdzoo.graph import select_edges
 from tests.structures import brute_force_graph, crystal, molecule
 
 G2 = [[0.5, 0.0], [1.0, 2.0]]
@@ -114,6 +116,19 @@ def test_folded_weights_and_slopes_are_those_of_a_backward_pass(name, each):
     torch.testing.assert_close(energies, expected.detach(), rtol=1e-12, atol=1e-12)
     found, here = (torch.autograd.grad(e.sum(), vectors, retain_graph=True)[0] for e in (density * slopes, expected))
     torch.testing.assert_close(found, here, rtol=1e-11, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", list(FOLDED))
+def test_slopes_are_those_of_backward_passes(name, monkeypatch):
+    monkeypatch.setattr(symmetry_slopes, "NUMBERS", 1000)  # several blocks
+    acsf = FOLDED[name]
+    sparse = brute_force_graph(molecule(acsf.n_species), 4.0)
+    sparse = select_edges(sparse, (sparse.centers % 4 != 1).nonzero().squeeze(-1)[1:])  # atom 0 has three, 1 none
+    single = select_edges(sparse, (sparse.centers > 2).nonzero().squeeze(-1)[:1])
+    for graph in (brute_force_graph(crystal(acsf.n_species), 4.0), sparse, single):
+        (features, table), (same, found) = backward(acsf, graph), acsf.slopes(graph)
+        torch.testing.assert_close(same, features, rtol=1e-12, atol=1e-14)
+        torch.testing.assert_close(found, table, rtol=0.0, atol=1e-12 * float(table.abs().max()))
 
 
 def test_labels_are_in_the_order_of_the_features():
