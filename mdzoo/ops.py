@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.fx.experimental.symbolic_shapes import guard_or_false
 
 Kernel = Callable[[Tensor, Tensor, int], Tensor]
 
@@ -155,8 +154,15 @@ def full(rows: Tensor, layout: Padding) -> bool:
     """Tell whether `rows` leave no place of the table empty; no where torch compiles and would have to ask the data."""
     if not torch.jit.is_scripting():  # noqa: SIM102 - TorchScript drops what stands inside
         if torch.compiler.is_compiling():
-            return guard_or_false(rows.shape[0] == layout.n * layout.width)
+            return known(rows.shape[0] == layout.n * layout.width)
     return rows.shape[0] == layout.n * layout.width
+
+
+def known(condition: bool) -> bool:
+    """Tell whether torch knows that a condition on sizes holds, without asking the data, while it compiles."""
+    from torch.fx.experimental.symbolic_shapes import guard_or_false  # half a second, which only compiling needs
+
+    return guard_or_false(condition)
 
 
 def pad(rows: Tensor, layout: Padding, fill: Tensor) -> Tensor:
