@@ -12,6 +12,9 @@ from mdzoo.descriptors.slopes import star
 from mdzoo.graph import Graph
 from mdzoo.ops import Padding
 
+CHUNK = 256
+"""Edges whose slopes are in flight together: few enough for the cache."""
+
 
 class ExpandedDescriptor(Descriptor):
     """The base of those that give `functions`, the radial functions of each neighbour, and their derivatives.
@@ -83,5 +86,9 @@ class ExpandedDescriptor(Descriptor):
         turned = (y[:, : len(lower)] @ lower).view(len(y), 3, -1) - unit * (orders * y).unsqueeze(1)
         every = torch.zeros_like(orders) if len(radial) == 1 else orders
         g, slopes = (b[every].permute(2, 1, 0).unsqueeze(1) for b in (radial / around.r, steps))  # (E, 1, c, lm)
-        a = slopes * (unit * y.unsqueeze(1)).unsqueeze(2) + g * turned.unsqueeze(2)
-        return self.collected(a.flatten(0, 1)).view(len(y), 3, -1)
+        rows = [slopes, (unit * y.unsqueeze(1)).unsqueeze(2), g, turned.unsqueeze(2)]
+        parts: list[Tensor] = []
+        for along, straight, turns, turn in zip(*[row.split(CHUNK) for row in rows], strict=True):
+            a = (along * straight).addcmul_(turns, turn)
+            parts.append(self.collected(a.flatten(0, 1)))
+        return torch.cat(parts).view(len(y), 3, -1)

@@ -8,7 +8,9 @@ from torch import Tensor, nn
 from mdzoo.basis.contraction import contractions
 from mdzoo.basis.radial import chebyshev_rows, chebyshev_slopes
 from mdzoo.descriptors.expanded import ExpandedDescriptor
-from mdzoo.descriptors.moment_products import Scalars, ranks
+from mdzoo.descriptors.moment_products import Scalars, ranks, tables
+from mdzoo.descriptors.moment_slopes import slopes_of
+from mdzoo.descriptors.slopes import Block
 from mdzoo.graph import Graph
 from mdzoo.ops import Padding, pad
 
@@ -146,6 +148,12 @@ class MTP(ExpandedDescriptor):
             energies.append(found[0])
             slopes.append(found[1])
         return torch.cat(energies), torch.cat(slopes)
+
+    @torch.jit.unused
+    def feature_slopes(self, density: Tensor) -> list[Block]:
+        """Return dB/dA, one block."""
+        plan = tables(self.level, self.max_factors)
+        return [Block(torch.arange(self.n_channels), slopes_of(self.scalars, plan, density).mT)]
 
     def labels(self) -> list[str]:
         """Return names such as `M00` (mu, nu) and `M01 M01 M02 (0,1,1)`, bonds in the order 12, 13, 23."""

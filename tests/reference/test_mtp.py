@@ -186,6 +186,15 @@ def test_slopes_by_the_density_are_those_of_autograd(rows):
     torch.testing.assert_close(slopes, torch.autograd.grad(expected.sum(), density)[0], rtol=1e-12, atol=1e-11)
 
 
+@pytest.mark.parametrize(("level", "max_factors"), [(2, 4), (8, 4), (12, 3), (16, 4)])
+def test_slopes_for_linear_fits_are_those_of_forward_mode(level, max_factors):
+    mtp = MTP(level=level, max_factors=max_factors)
+    density = torch.randn(5, mtp.n_channels, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    expected = torch.func.vmap(torch.func.jacfwd(lambda a: mtp.contract(a[None])[0]))(density).mT
+    (block,) = mtp.feature_slopes(density)
+    torch.testing.assert_close(block.values, expected, rtol=0.0, atol=1e-13 * float(expected.abs().max()))
+
+
 def test_features_of_a_lower_level_come_first():
     assert contractions(16, 4)[: len(contractions(10, 4))] == contractions(10, 4)
     assert MTP(level=8).labels()[5:] == ["M00 M10", "M02 M02 (2)", "M00 M01 M01 (0,0,1)", "M00 M00 M00 M00"]
