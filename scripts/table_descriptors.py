@@ -15,6 +15,8 @@ import json
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from timeit import timeit
 from typing import Any
@@ -43,9 +45,30 @@ COMMON = [
     "fit.weights.energy=[10.0,30.0,100.0,300.0]",
     "wandb=disabled",
 ]
+Overrides = list[str] | Callable[[float], list[str]]
+
+
+def symmetry_functions(
+    n_radial: int, zetas: list[int], n_narrow: int, n_wide: int, widths: list[int], cutoff: float
+) -> list[str]:
+    """Return ACSF on a grid: G2 and G5 at even R_s, `widths` times as wide as apart; G4 of even widths at 0."""
+
+    def even(n: int, last: float, width: float = 1.0) -> list[list[float]]:
+        apart = cutoff * (last - 0.4) / (n - 1)
+        return [[0.5 / (width * apart) ** 2, 0.4 * cutoff + k * apart] for k in range(n)]
+
+    narrow = [[0.5 / (cutoff * k / n_narrow) ** 2, 0.0] for k in range(1, n_narrow + 1)]
+    wide = [row for width in widths for row in even(n_wide, 0.9, width)]
+    angles = [(zeta, sign) for zeta in zetas for sign in (1, -1)]
+    g4, g5 = ([[eta, *angle, centre] for angle in angles for eta, centre in rows] for rows in (narrow, wide))
+    tables = {"g2": even(n_radial, 1.0), "g4": g4, "g5": g5}
+    texts = {key: ",".join(f"[{','.join(f'{x:.5g}' for x in row)}]" for row in rows) for key, rows in tables.items()}
+    return ["descriptor.g1=false", *(f"descriptor.{key}=[{text}]" for key, text in texts.items())]
+
+
 SO3 = ["descriptor.radial=chebyshev", "descriptor.stretch=0.0"]
-# for each descriptor and size: overrides for sets of one element
-ROWS: dict[str, dict[int, list[str]]] = {
+# for each descriptor and size: overrides for sets of one element, or a function of the cutoff that gives them
+ROWS: dict[str, dict[int, Overrides]] = {
     "so3": {
         50: [*SO3, "descriptor.K=[3,2]", "descriptor.L=[3,2]"],
         150: [*SO3, "descriptor.K=[5,3]", "descriptor.L=[3,2]"],
@@ -59,7 +82,11 @@ ROWS: dict[str, dict[int, list[str]]] = {
     },
     "so4": {50: ["descriptor.twojmax=8"], 150: ["descriptor.twojmax=12"]},
     "mtp": {50: ["descriptor.level=14"], 150: ["descriptor.level=18"], 500: ["descriptor.level=20"]},
-    "acsf": {50: []},
+    "acsf": {
+        50: partial(symmetry_functions, 14, [1, 4, 16], 3, 3, [1]),
+        150: partial(symmetry_functions, 30, [1, 2, 4, 8, 16], 6, 6, [1]),
+        500: partial(symmetry_functions, 50, [1, 2, 4, 8, 16], 6, 13, [1, 2, 3]),
+    },
     "soap": {
         50: ["descriptor.n_max=4", "descriptor.l_max=4"],
         150: ["descriptor.n_max=6", "descriptor.l_max=6"],
@@ -72,7 +99,7 @@ ROWS: dict[str, dict[int, list[str]]] = {
     },
 }
 # the same for sets of two elements, where channels multiply
-ROWS_OF_TWO: dict[str, dict[int, list[str]]] = {
+ROWS_OF_TWO: dict[str, dict[int, Overrides]] = {
     "so3": {
         50: [*SO3, "descriptor.K=[2,1]", "descriptor.L=[2,1]"],
         150: [*SO3, "descriptor.K=[3,2]", "descriptor.L=[2,1]"],
@@ -85,7 +112,11 @@ ROWS_OF_TWO: dict[str, dict[int, list[str]]] = {
     },
     "so4": ROWS["so4"],
     "mtp": {50: ["descriptor.level=14"], 150: ["descriptor.level=18"]},
-    "acsf": ROWS["acsf"],
+    "acsf": {
+        50: partial(symmetry_functions, 7, [1, 4], 1, 2, [1]),
+        150: partial(symmetry_functions, 12, [1, 4, 16], 3, 4, [1]),
+        500: partial(symmetry_functions, 25, [1, 2, 4, 8, 16], 5, 5, [1, 2]),
+    },
     "soap": {
         50: ["descriptor.n_max=2", "descriptor.l_max=4"],
         150: ["descriptor.n_max=4", "descriptor.l_max=4"],
@@ -161,7 +192,7 @@ def main() -> None:
                 f"data.root={options.data_root}",
                 *of_set,
                 *COMMON,
-                *extra,
+                *(extra(cutoff) if callable(extra) else extra),
             ]
             metrics = train(run_dir, overrides)
             lines.append(cell(descriptor, metrics, step_cost(run_dir, atoms)))
