@@ -16,7 +16,7 @@ import torch
 from numpy.polynomial.legendre import leggauss
 from torch import Tensor, nn
 
-from mdzoo.basis.radial import chebyshev_rows
+from mdzoo.basis.chebyshev import chebyshev_rows
 from mdzoo.basis.rotation_orbits import ORBITS
 from mdzoo.basis.spherical import SphericalHarmonics
 

@@ -1,8 +1,8 @@
 """Functions of one distance: families of radial functions.
 
 The Bessel families are given at construction by plain NumPy functions of x = r / cutoff in (0, 1]. Each is smooth there
-(`bessel2` after its pole is divided out), so one Chebyshev series of some twenty to thirty terms holds it to rounding:
-a forward pass is one recursion and one matrix product, with exact derivatives of any order.
+(`bessel2` after its pole is divided out), so one `RadialTable` of some twenty to thirty terms holds them to rounding,
+with exact derivatives of any order.
 """
 
 import math
@@ -15,7 +15,9 @@ from scipy.optimize import brentq
 from scipy.special import spherical_jn, spherical_yn
 from torch import Tensor, nn
 
+from mdzoo.basis.chebyshev import chebyshev_rows
 from mdzoo.basis.cutoff import polynomial_cutoff, polynomial_cutoff_slope
+from mdzoo.basis.radial_table import RadialTable
 
 Function = Callable[[np.ndarray], np.ndarray]
 FAMILIES = ("bessel", "bessel2", "chebyshev", "chebyshev_power", "agnesi")
@@ -56,34 +58,6 @@ def bessel2_functions(cutoff: float, l_max: int, k_max: int) -> list[Function]:
         return lambda x: norm * x ** (order + 1) * spherical_yn(order, zero * x)
 
     return [function(order, zero) for order in range(l_max + 1) for zero in zeros[order]]
-
-
-def series(functions: list[Function], tolerance: float = 1e-13) -> np.ndarray:
-    """Return the Chebyshev coefficients in u = 2 x - 1 of functions on (0, 1], (degree + 1, functions)."""
-    nodes = np.cos(np.pi * (np.arange(96) + 0.5) / 96)
-    values = np.stack([function(0.5 * (nodes + 1.0)) for function in functions], -1)
-    basis = chebyshev.chebvander(nodes, 95)
-    coefficients = 2.0 / 96 * basis.T @ values
-    coefficients[0] *= 0.5
-    large = np.abs(coefficients / np.abs(values).max(0)).max(1) > tolerance
-    return coefficients[: max(2, int(np.flatnonzero(large)[-1]) + 1)]
-
-
-def chebyshev_rows(u: Tensor, weight: Tensor, degree: int) -> Tensor:
-    """Return `weight T_n(u)`, n = 0..degree, one row each: (E,), (E,) -> (degree + 1, E)."""
-    rows = [weight, weight * u]
-    twice = 2.0 * u
-    for n in range(2, degree + 1):
-        rows.append(twice * rows[n - 1] - rows[n - 2])
-    return torch.stack(rows[: degree + 1])
-
-
-def chebyshev_slopes(u: Tensor, degree: int) -> tuple[Tensor, Tensor]:
-    """Return T_n(u) and their derivatives, `T'_(n+1) = 2 T_n + 2 u T'_n - T'_(n-1)`, n = 0..degree, one row each."""
-    values, slopes = chebyshev_rows(u, torch.ones_like(u), degree), [torch.zeros_like(u), torch.ones_like(u)]
-    for n in range(1, degree):
-        slopes.append(2.0 * values[n] + 2.0 * u * slopes[n] - slopes[n - 1])
-    return values, torch.stack(slopes[: degree + 1])
 
 
 class Radial(nn.Module):
@@ -134,42 +108,43 @@ class Radial(nn.Module):
             raise ValueError(f"`r0` must be positive (Angstrom), got {r0}; give the distance of nearest neighbours")
         self.polynomial = family in POLYNOMIALS
         self.blocks = 1 if self.polynomial else int(l_max) + 1
-        matrix = torch.eye(self.k_max, dtype=torch.float64)
-        if not self.polynomial:
-            functions = bessel_functions if family == "bessel" else bessel2_functions
-            matrix = torch.as_tensor(series(functions(self.cutoff, int(l_max), self.k_max)).T.copy())
-        self.register_buffer("coefficients", matrix, persistent=False)
-        derived = np.pad(chebyshev.chebder(matrix.numpy(), axis=1), ((0, 0), (0, 1)))[:, : matrix.shape[1]]
+        self.table = None if self.polynomial else RadialTable(self.stacked(family, int(l_max)), self.cutoff, 1e-13)
+        derived = np.pad(chebyshev.chebder(np.eye(self.k_max), axis=1), ((0, 0), (0, 1)))[:, : self.k_max]
         self.register_buffer("derived", torch.as_tensor(derived), persistent=False)
+
+    @torch.jit.unused
+    def stacked(self, family: str, l_max: int) -> Function:
+        """Return the functions of a Bessel family in one, r (m,) -> (m, L + 1, K)."""
+        functions = (bessel_functions if family == "bessel" else bessel2_functions)(self.cutoff, l_max, self.k_max)
+        return lambda r: np.stack([g(r / self.cutoff) for g in functions], -1).reshape(len(r), l_max + 1, self.k_max)
 
     def forward(self, r: Tensor) -> Tensor:
         """Return the functions at the distances r, (blocks, K, E)."""
         x = torch.clamp(r / self.cutoff, max=1.0)
         envelope = polynomial_cutoff(x, self.smoothness)
-        if self.polynomial:
+        if self.table is None:
             return chebyshev_rows(self.transform(x), envelope, self.k_max - 1).unsqueeze(0)
-        rows = self.coefficients @ chebyshev_rows(2.0 * x - 1.0, envelope, self.coefficients.shape[1] - 1)
-        rows = rows.view(self.blocks, self.k_max, -1)
-        if self.family == "bessel2":
-            orders = torch.arange(1, self.blocks + 1, device=r.device, dtype=r.dtype).view(-1, 1, 1)
-            rows = rows * x**-orders
-        return rows
+        rows = self.table(r, envelope)
+        return rows * x ** -self.orders(r) if self.family == "bessel2" else rows
 
     def with_slopes(self, r: Tensor) -> tuple[Tensor, Tensor]:
         """Return the functions and their derivatives by r, (blocks, K, E) each."""
         x = torch.clamp(r / self.cutoff, max=1.0)
-        xi = self.transform(x) if self.polynomial else 2.0 * x - 1.0
-        turn = self.transform_slope(x) if self.polynomial else torch.full_like(x, 2.0)
-        rows = chebyshev_rows(xi, torch.ones_like(x), self.coefficients.shape[1] - 1)
-        values = rows if self.polynomial else self.coefficients @ rows
-        envelope, slope = polynomial_cutoff(x, self.smoothness), polynomial_cutoff_slope(x, self.smoothness)
-        steps = (slope * values + envelope * turn * (self.derived @ rows)) / self.cutoff
-        shape = [self.blocks, -1, r.shape[0]]  # `len` would ask the data where torch traces
-        values, steps = (envelope * values).view(shape), steps.view(shape)
+        envelope = polynomial_cutoff(x, self.smoothness)
+        slope = polynomial_cutoff_slope(x, self.smoothness) / self.cutoff
+        if self.table is None:
+            rows = chebyshev_rows(self.transform(x), torch.ones_like(x), self.k_max - 1)
+            steps = slope * rows + (envelope * self.transform_slope(x) / self.cutoff) * (self.derived @ rows)
+            return (envelope * rows).unsqueeze(0), steps.unsqueeze(0)
+        values, steps = self.table.with_slopes(r, envelope, slope)
         if self.family == "bessel2":
-            orders = torch.arange(1, self.blocks + 1, device=r.device, dtype=r.dtype).view(-1, 1, 1)
+            orders = self.orders(r)
             values, steps = values * x**-orders, (steps - orders * values / r) * x**-orders
         return values, steps
+
+    def orders(self, like: Tensor) -> Tensor:
+        """Return the power of the pole of each l, (L + 1, 1, 1)."""
+        return torch.arange(1, self.blocks + 1, device=like.device, dtype=like.dtype).view(-1, 1, 1)
 
     def transform(self, x: Tensor) -> Tensor:
         """Return xi(x) in [-1, 1], of the shape of x."""

@@ -7,10 +7,9 @@ import torch
 from numpy.polynomial import chebyshev
 from torch import Tensor, nn
 
-from mdzoo.basis.radial import chebyshev_rows
+from mdzoo.basis.chebyshev import chebyshev_rows
 from mdzoo.ops import eager
 
-STRIDE = 8
 PIECE = 2048
 """Edges whose products are formed at a time: they stay in the cache, and no page of memory is touched for them."""
 
@@ -18,8 +17,8 @@ PIECE = 2048
 class RadialTable(nn.Module):
     """Functions `g_lk(r)` on [0, cutoff], exact to about `tolerance` of their largest values, times a given weight.
 
-    The series is evaluated in products `T_i(u) T_{8 j}(u)`, i = 0..7, which span the same polynomials as T_n(u) and
-    take two short recursions and one outer product.
+    The series is evaluated in products `T_i(u) T_{s j}(u)`, i < s (5 to 9), which span the same polynomials as T_n(u)
+    and take two short recursions and one outer product.
 
     Arguments:
         function: distances (m,) -> values (m, blocks, K); analytic, called at construction only.
@@ -37,11 +36,12 @@ class RadialTable(nn.Module):
         self.cutoff = float(cutoff)
         table = coefficients(lambda x: function(self.cutoff * x), tolerance)
         self.blocks, self.k_max = table.shape[1], table.shape[2]
-        self.coarse = -(-len(table) // STRIDE)
-        matrix = as_products(table.reshape(len(table), -1), self.coarse)
-        self.stride, self.piece = STRIDE, PIECE
+        self.stride = min(range(5, 10), key=lambda stride: -len(table) % stride)  # the one with least to spare
+        self.coarse, self.piece = -(-len(table) // self.stride), PIECE
+        matrix = as_products(table.reshape(len(table), -1), self.coarse, self.stride)
         self.register_buffer("coefficients", torch.as_tensor(matrix.T.copy()), persistent=False)
-        steps = as_products(2.0 / self.cutoff * chebyshev.chebder(table.reshape(len(table), -1)), self.coarse)
+        derived = 2.0 / self.cutoff * chebyshev.chebder(table.reshape(len(table), -1))
+        steps = as_products(derived, self.coarse, self.stride)
         self.register_buffer("slopes", torch.as_tensor(steps.T.copy()), persistent=False)
 
     def forward(self, r: Tensor, weight: Tensor) -> Tensor:
@@ -73,24 +73,23 @@ class RadialTable(nn.Module):
 
         There is no history behind either.
         """
-        fine, coarse = self.factors(r, torch.ones_like(r))
-        matrix = torch.cat([self.coefficients, self.slopes])
+        fine, coarse = self.factors(r, weight)
+        matrix, share = torch.cat([self.coefficients, self.slopes]), torch.where(weight > 0.0, slope / weight, weight)
         if torch.compiler.is_compiling():
-            g, step = (matrix @ outer(coarse, fine)).chunk(2)
-            shape = [self.blocks, self.k_max, r.shape[0]]
-            return (g * weight).view(shape), (step * weight + g * slope).view(shape)
-        values = r.new_empty([self.coefficients.shape[0], len(r)])
-        steps = torch.empty_like(values)
-        for first in range(0, len(r), self.piece):  # each piece is weighted while it is in the cache
-            last = first + self.piece
-            g, step = (matrix @ outer(coarse[:, first:last], fine[:, first:last])).chunk(2)
-            w = weight[first:last]
-            torch.mul(g, w, out=values[:, first:last])
-            torch.addcmul(step.mul_(w), g, slope[first:last], out=steps[:, first:last])
-        return values.view(self.blocks, self.k_max, -1), steps.view(self.blocks, self.k_max, -1)
+            values, steps = (matrix @ outer(coarse, fine)).chunk(2)
+            steps = torch.addcmul(steps, values, share)
+        else:
+            rows = r.new_empty([matrix.shape[0], r.shape[0]])
+            values, steps = rows.chunk(2)
+            for first in range(0, r.shape[0], self.piece):
+                last = first + self.piece
+                torch.mm(matrix, outer(coarse[:, first:last], fine[:, first:last]), out=rows[:, first:last])
+                steps[:, first:last].addcmul_(values[:, first:last], share[first:last])  # while it is in the cache
+        shape = [self.blocks, self.k_max, r.shape[0]]
+        return values.view(shape), steps.view(shape)
 
     def factors(self, r: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
-        """Return `T_i(u)`, i = 0..7, and `weight T_{8 j}(u)` in rows."""
+        """Return `T_i(u)` and `weight T_{s j}(u)` in rows."""
         u = 2.0 / self.cutoff * torch.clamp(r, max=self.cutoff) - 1.0
         fine = chebyshev_rows(u, torch.ones_like(u), self.stride)
         return fine[: self.stride], chebyshev_rows(fine[self.stride], weight, self.coarse - 1)
@@ -109,13 +108,13 @@ def outer(left: Tensor, right: Tensor) -> Tensor:
     return (left.unsqueeze(1) * right.unsqueeze(0)).flatten(0, 1)
 
 
-def as_products(series: np.ndarray, n_coarse: int) -> np.ndarray:
-    """Return the coefficients over `T_i T_{8 j}`, j = 0..n_coarse - 1 (outer), i = 0..7, of a series in T_n."""
-    rest = np.zeros((n_coarse * STRIDE, series.shape[1]))
+def as_products(series: np.ndarray, n_coarse: int, stride: int) -> np.ndarray:
+    """Return the coefficients over `T_i T_{s j}`, j < n_coarse (outer), i < s, of a series in T_n; s is the stride."""
+    rest = np.zeros((n_coarse * stride, series.shape[1]))
     rest[: len(series)] = series
     out = np.zeros_like(rest)
-    for n in reversed(range(len(rest))):  # T_{8j+i} = 2 T_i T_{8j} - T_{8j-i}
-        j, i = divmod(n, STRIDE)
+    for n in reversed(range(len(rest))):  # T_{sj+i} = 2 T_i T_{sj} - T_{sj-i}
+        j, i = divmod(n, stride)
         out[n] += rest[n] * (2.0 if i and j else 1.0)
         if i and j:
             rest[n - 2 * i] -= rest[n]

@@ -83,23 +83,23 @@ def pull(expansion: Expansion, slopes: Tensor, gradients: Tensor) -> Tensor:
     n, width, n_channels = around.layout.n, around.layout.width, slopes.shape[1]
     g = expansion.radial.view(n_blocks, n_channels, n, width).transpose(1, 2)
     steps = expansion.steps.view(n_blocks, n_channels, n, width).transpose(1, 2)
+    flat, table = slopes.reshape(-1, slopes.shape[2]), gradients.view(slopes.shape[2], 3, -1)
     if n_blocks == 1:
-        along = ((slopes @ y) * steps[0]).sum(1)
-        turned = (slopes.reshape(-1, slopes.shape[2]) @ gradients).view(n, 3 * n_channels, -1)
+        along = (slopes @ y).mul_(steps[0]).sum(1)
+        turned = (flat @ gradients).view(n, 3 * n_channels, -1)
         rows = (turned @ y[:, : turned.shape[2]]).view(n, n_channels, 3, width)
-        across = (rows * g[0].unsqueeze(2)).sum(1)
+        across = rows.mul_(g[0].unsqueeze(2)).sum(1)
     else:
         along, across = torch.zeros_like(y[:, 0]), torch.zeros_like(y[:, :1]).repeat(1, 3, 1)
-        table = gradients.view(slopes.shape[2], 3, -1)
+        by_order = [table[:, :, order * order : (order + 1) * (order + 1)].flatten(1) for order in range(n_blocks - 1)]
+        turned = (flat @ torch.cat(by_order, 1)).view(n, n_channels, -1)  # (l, direction, m)
         for order in range(n_blocks):
             first, last = order * order, (order + 1) * (order + 1)
-            block = slopes[:, :, first:last]
-            along += ((block @ y[:, first:last]) * steps[order]).sum(1)
+            along += (slopes[:, :, first:last] @ y[:, first:last]).mul_(steps[order]).sum(1)
             if order > 0:
                 below = (order - 1) * (order - 1)
-                turned = block.reshape(n * n_channels, -1) @ table[first:last, :, below:first].flatten(1)
-                rows = (turned.view(n, n_channels, -1).mT @ g[order]).view(n, 3, -1, width)
-                across += (rows * y[:, below:first].unsqueeze(1)).sum(2)
+                rows = (turned[:, :, 3 * below : 3 * first].mT @ g[order]).view(n, 3, -1, width)
+                across += rows.mul_(y[:, below:first].unsqueeze(1)).sum(2)
     unit = torch.stack([around.x, around.y, around.z])
     turn = across.transpose(0, 1).reshape(3, -1) / around.r
     out = turn + unit * (along.flatten() - (unit * turn).sum(0))

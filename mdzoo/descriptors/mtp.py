@@ -5,8 +5,8 @@ import math
 import torch
 from torch import Tensor, nn
 
+from mdzoo.basis.chebyshev import chebyshev_rows, chebyshev_slopes
 from mdzoo.basis.contraction import contractions
-from mdzoo.basis.radial import chebyshev_rows, chebyshev_slopes
 from mdzoo.descriptors.expanded import ExpandedDescriptor
 from mdzoo.descriptors.moment_products import Scalars, ranks, tables
 from mdzoo.descriptors.moment_slopes import slopes_of

@@ -55,14 +55,16 @@ class PowerSpectrum(nn.Module):
 
     def fold(self, density: Tensor, theta: Tensor) -> tuple[Tensor, Tensor]:
         """Return the features times theta (1, F) or (n, F), (n,), and their slopes by the density, (n, C * lm)."""
-        products, weights = self.products(density), self.placed(theta * self.scales)
-        energies = (products * weights).sum(1)
-        if self.normalise:
-            squares = self.placed(self.scales.square())
-            size = norm(products.square() @ squares)
-            energies = energies / size
-            weights = weights / size.unsqueeze(1) - (energies / size.square()).unsqueeze(1) * squares * products
-        return energies, self.pulled(density, weights)
+        weights = self.placed(theta * self.scales)
+        if not self.normalise:
+            slopes = self.pulled(density, weights)
+            return 0.5 * (density * slopes).sum(1), slopes  # of degree two
+        products = self.products(density)
+        shares = products * self.placed(self.scales.square())
+        sizes = norm((products * shares).sum(1, keepdim=True))
+        energies = (products * weights).sum(1, keepdim=True) / sizes
+        slopes = self.pulled(density, torch.addcmul(weights, shares, energies / sizes, value=-1.0))
+        return energies.squeeze(1), slopes / sizes
 
     def pulled(self, density: Tensor, weights: Tensor) -> Tensor:
         """Return the slopes by the density, (n, C * lm), of the products times weights (1 or n, (L + 1) * C * C')."""
