@@ -39,6 +39,12 @@ class Grid(NamedTuple):
     by_l: int
     scales: Tensor  # (L + 1,)
 
+    def of(self, rows: Tensor) -> Tensor:
+        """Return a view of the rows (F, ...) of these features, (count, L + 1, ...)."""
+        first, *rest = rows.stride()
+        shape, strides = (self.count, len(self.scales), *rows.shape[1:]), (self.by_d * first, self.by_l * first, *rest)
+        return rows.as_strided(shape, strides, rows.storage_offset() + self.first * first)
+
 
 known_grids: "weakref.WeakKeyDictionary[PowerSpectrum, list[Grid]]" = weakref.WeakKeyDictionary()
 
@@ -96,31 +102,32 @@ def spectrum_slopes(
         features = spectrum(density)
         slopes = fresh((spectrum.n_features + constants, 3, n, width), density)
         slopes[spectrum.n_features :] = 0.0
-        own, shares = slopes[: spectrum.n_features], 1.0 / spectrum.sizes(density)
-        one, other = both(density, shares, spectrum, expansion)
+        own, sizes = slopes[: spectrum.n_features], spectrum.sizes(density).unsqueeze(1)
+        one, other = both(density / sizes, spectrum, expansion)
         unit = torch.stack([expansion.around.x, expansion.around.y, expansion.around.z])
+        along = lengthening(descriptor, spectrum, density, features / sizes, expansion)
         step = max(1, TILE // max(1, width))
         for first in range(0, n, step):
-            edges = slice(first * width, (first + step) * width)
-            join(own[:, :, first : first + step], one.part(edges), other.part(edges), unit[:, edges], grids(spectrum))
-        if spectrum.normalise:
-            weights = spectrum.placed(features * shares.unsqueeze(1) * spectrum.scales)
-            along = descriptor.pull(expansion, spectrum.pulled(density, weights))
-            along = pad(along, expansion.around.layout, torch.zeros_like(along[0])).t().reshape(3, n, width)
-            own.addcmul_(features.t()[:, None, :, None], along, value=-1.0)
+            here, edges = slice(first, first + step), slice(first * width, (first + step) * width)
+            longer = (features[here].t(), along[:, here]) if spectrum.normalise else None
+            join(own[:, :, here], one.part(edges), other.part(edges), unit[:, edges], grids(spectrum), longer)
     return features, slopes
 
 
-def both(density: Tensor, shares: Tensor, spectrum: PowerSpectrum, expansion: Expansion) -> tuple[Factors, Factors]:
-    """Return the factors of the two densities of a power spectrum; those with slopes times the `shares` of atoms (n,).
+def lengthening(
+    descriptor: ExpandedDescriptor, spectrum: PowerSpectrum, density: Tensor, weights: Tensor, expansion: Expansion
+) -> Tensor:
+    """Return the slopes of the products times weights (n, F), (3, n, J): how the row of features grows longer."""
+    layout = expansion.around.layout
+    along = descriptor.pull(expansion, spectrum.pulled(density, spectrum.placed(weights * spectrum.scales)))
+    return pad(along, layout, torch.zeros_like(along[0])).t().reshape(3, layout.n, layout.width)
 
-    The second is the first or its sum over the kinds of neighbours.
-    """
+
+def both(density: Tensor, spectrum: PowerSpectrum, expansion: Expansion) -> tuple[Factors, Factors]:
+    """Return the factors of the two densities of a power spectrum; the second is the first or its sum over kinds."""
     turns = expansion.radial / expansion.around.r
     orders = torch.arange(turns.shape[0]).to(turns).view(-1, 1, 1)
-    s, t = (torch.addcmul(expansion.steps, orders, turns, value=-1.0).transpose(0, 1), turns.transpose(0, 1))
-    if spectrum.normalise:
-        s, t = (rows * shares.repeat_interleave(expansion.around.layout.width) for rows in (s, t))
+    s, t = torch.addcmul(expansion.steps, orders, turns, value=-1.0).transpose(0, 1), turns.transpose(0, 1)
     b = density.view(-1, spectrum.n_channels, spectrum.lm)
     one = factors(s, t, b, expansion.harmonics)
     if spectrum.summed == 1:
@@ -143,15 +150,25 @@ def factors(s: Tensor, t: Tensor, b: Tensor, y: Tensor) -> Factors:
     return Factors(s, t, v.flatten(2), w.flatten(3))
 
 
-def join(out: Tensor, one: Factors, other: Factors, unit: Tensor, parts: list[Grid]) -> None:
-    """Write the slopes of all features of some edges, times their scales, into `out`, (F, 3, n, J)."""
+def join(
+    out: Tensor,
+    one: Factors,
+    other: Factors,
+    unit: Tensor,
+    parts: list[Grid],
+    longer: tuple[Tensor, Tensor] | None,
+) -> None:
+    """Write the slopes of all features of some atoms, times their scales, into `out`, (F, 3, n, J).
+
+    Less the products of `longer`, the features (F, n) and the slopes of their norm (3, n, J), where they are normal.
+    """
     for grid in parts:
-        scales = grid.scales.to(out).unsqueeze(1)
+        scales, table = grid.scales.to(out).unsqueeze(1), grid.of(out)
         s, t, v = (rows[grid.c] * scales for rows in one[:3])
         w = one.w[grid.c] * scales.unsqueeze(2)
         s_d, t_d, v_d, w_d = (rows[grid.d : grid.d + grid.count] for rows in other)
-        shape = grid.count, len(scales), 3, unit.shape[1]
-        steps = grid.by_d * out.stride(0), grid.by_l * out.stride(0), out.stride(1), 1
-        view = out.as_strided(shape, steps, out.storage_offset() + grid.first * out.stride(0))
+        view = table.flatten(3)
         torch.mul((s * v_d).addcmul_(s_d, v).unsqueeze(2), unit, out=view)
         view.addcmul_(t.unsqueeze(1), w_d).addcmul_(t_d.unsqueeze(2), w)
+        if longer is not None:
+            table.addcmul_(grid.of(longer[0])[:, :, None, :, None], longer[1], value=-1.0)
