@@ -20,6 +20,9 @@ from mdzoo.basis.chebyshev import chebyshev_rows
 from mdzoo.basis.rotation_orbits import ORBITS
 from mdzoo.basis.spherical import SphericalHarmonics
 
+POINTS = 2048
+"""Points whose polynomials are made in one pass."""
+
 
 def rotation_rule(spin: int) -> tuple[np.ndarray, np.ndarray]:
     """Return points (Q, 4) and weights (Q,), sum 1, that average polynomials of even degree up to 2 `spin` exactly.
@@ -168,5 +171,8 @@ class Harmonics(nn.Module):
     @torch.jit.unused
     def at(self, points: np.ndarray) -> Tensor:
         """Return the values at points (Q, 4), (K, Q)."""
-        axial, turning = (torch.as_tensor(rows) for rows in rows_at(points, self.degree))
-        return self((turning.unsqueeze(1) * axial.unsqueeze(0)).permute(2, 0, 1)).T
+        found: list[Tensor] = []
+        for some in np.array_split(points, len(points) // POINTS + 1):
+            axial, turning = (torch.as_tensor(rows) for rows in rows_at(some, self.degree))
+            found.append(self((turning.unsqueeze(1) * axial.unsqueeze(0)).permute(2, 0, 1)))
+        return torch.cat(found).T

@@ -47,10 +47,9 @@ class TripleProducts(nn.Module):
         points, weights = rotation_rule(3 * twojmax // 2)
         self.sizes = [(twoj + 1) ** 2 for twoj in range(twojmax + 1)]
         norms = np.repeat(np.arange(twojmax + 1) + 1.0, self.sizes)
-        table = (
-            Harmonics(twojmax).at(points).numpy() * np.cbrt(weights) / norms[:, None]
-        )  # a product of three carries the weight
-        self.register_buffer("table", torch.as_tensor(table), persistent=False)
+        table = Harmonics(twojmax).at(points).contiguous()
+        table *= torch.as_tensor(np.cbrt(weights) / norms[:, None])  # a product of three carries the weight
+        self.register_buffer("table", table, persistent=False)
         self.chunk, self.piece = CHUNK, PIECE
         self.n_densities, self.n_points = n_densities, len(weights)
         self.features = list(product(product(range(n_densities), repeat=3), triples(twojmax)))

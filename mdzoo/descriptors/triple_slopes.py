@@ -9,18 +9,16 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mdzoo.basis.hypersphere import Harmonics, rotation_rule
 from mdzoo.descriptors.expansion import laid
 from mdzoo.descriptors.hypersphere_slopes import factors, polynomial_slopes, room_for
 from mdzoo.descriptors.slopes import fresh
 from mdzoo.descriptors.triple_products import TripleProducts
+from mdzoo.descriptors.triple_projection import ByAngles, ByPoints, projection
 from mdzoo.graph import Graph
 from mdzoo.ops import pad, padding
 
 known_slopes: "weakref.WeakKeyDictionary[TripleProducts, TripleSlopes]" = weakref.WeakKeyDictionary()
 
-CHUNK = 128
-"""Atoms whose rows are made in one pass: enough that calls do not count."""
 PIECE = 32
 """Atoms whose rows meet their neighbours in one pass: few enough for the cache."""
 NUMBERS = 1 << 21
@@ -47,9 +45,8 @@ class Use(NamedTuple):
 class TripleSlopes(nn.Module):
     """`dB/da_{e j k} = n_j <rho rho Phi_jk> / (2j + 1)` over the other two of each triple, for all features at once.
 
-    The product of two channels is projected on the polynomials of the third by the rule. Triples with j1 + j2 + j up to
-    three quarters of the largest take a smaller rule, which halves the work. Each spin has one row for each pair that
-    it meets; a feature takes up to three rows.
+    The product of two channels is projected on the polynomials of the third (`triple_projection`). Each spin has one
+    row for each pair that it meets; a feature takes up to three rows.
 
     Arguments:
         products: what makes the features.
@@ -63,23 +60,13 @@ class TripleSlopes(nn.Module):
 
     def __init__(self, products: TripleProducts) -> None:
         super().__init__()
-        twojmax = len(products.sizes) - 1
         self.sizes, self.n_densities, self.n_features = products.sizes, products.n_densities, products.n_features
-        self.rules = sorted({9 * twojmax // 8, 3 * twojmax // 2})
-        norms = np.repeat(np.arange(twojmax + 1) + 1.0, self.sizes)
-        by_parity = [j for odd in (0, 1) for j in range(odd, twojmax + 1, 2)]
-        for rule, spin in enumerate(self.rules):
-            points, weights = rotation_rule(spin)
-            table = torch.as_tensor(Harmonics(twojmax).at(points).numpy() * np.cbrt(weights) / norms[:, None])
-            self.register_buffer(f"table{rule}", table, persistent=False)
-            parts = table.split(self.sizes)
-            self.register_buffer(f"sorted{rule}", torch.cat([parts[j] for j in by_parity]), persistent=False)
-        self.starts = {j: sum(self.sizes[i] for i in by_parity[: by_parity.index(j)]) for j in by_parity}
+        self.projection = projection(len(products.sizes) - 1)
         self.plan(products)
 
     def plan(self, products: TripleProducts) -> None:
         """Note which pairs are projected on which spins, and what each feature takes of that."""
-        uses, rule_of = [], {}
+        uses, degrees = [], {}
         for (e, js), scale in zip(products.features, products.scale.tolist(), strict=True):
             members = [density * len(self.sizes) + j for density, j in zip(e, js, strict=True)]
             mine = []
@@ -87,18 +74,16 @@ class TripleSlopes(nn.Module):
                 k = members.index(third)
                 first, second = sorted(members[:k] + members[k + 1 :])
                 mine.append(Use(*divmod(third, len(self.sizes)), (first, second), times * scale))
-                rule_of[mine[-1].spin, (first, second)] = next(r for r, q in enumerate(self.rules) if sum(js) <= 2 * q)
+                degrees[mine[-1].spin, (first, second)] = sum(js)
             uses.append(mine)
-        order = sorted(rule_of)  # rows by spin, then by pair
+        order = sorted(degrees)  # rows by spin, then by pair
         self.counts = [sum(spin == j for spin, _ in order) for j in range(len(self.sizes))]
         firsts = np.cumsum([0, *self.counts]).tolist()
         for name, numbers in (("firsts", firsts[:-1]), ("counted", self.counts)):  # of the spin of each row
             self.register_buffer(name, torch.tensor(np.repeat(numbers, self.counts)), persistent=False)
         place = {row: k for k, row in enumerate(order)}
-        found = sorted((pair, rule, spin, place[spin, pair] - firsts[spin]) for (spin, pair), rule in rule_of.items())
-        self.jobs = [
-            Job(pair, rule, [row[2:] for row in rows]) for (pair, rule), rows in groupby(found, lambda row: row[:2])
-        ]
+        self.jobs = jobs_of({row: (degrees[row], place[row] - firsts[row[0]]) for row in order}, self.projection)
+        self.needed = sorted({(rule, channel) for pair, rule, _ in self.jobs for channel in pair})
         nothing = (0, 0, 0.0)
         rows = [[(u.density, place[u.spin, u.pair], u.factor) for u in mine] for mine in uses]
         filled = [mine + [nothing] * (3 - len(mine)) for mine in rows]
@@ -110,25 +95,19 @@ class TripleSlopes(nn.Module):
     @torch.no_grad()
     def rows(self, density: Tensor) -> list[Tensor]:
         """Return the rows of each spin, (rows, n, K), of the density with the central atom in it."""
-        values = [self.on_points(density, rule) for rule in range(len(self.rules))]
-        rooms, room = [torch.empty_like(points[0]) for points in values], density.new_empty(density.numel())
+        parts, spins = self.channels(density), len(self.sizes)
+        values = {(rule, c): self.projection.values(parts[c], rule, c % spins) for rule, c in self.needed}
+        rooms = {rule: torch.empty_like(points) for (rule, _), points in values.items()}
+        room = density.new_empty(density.numel())
         found = [
             density.new_empty(count, len(density), size) for count, size in zip(self.counts, self.sizes, strict=True)
         ]
         for (first, second), rule, rows in self.jobs:
-            both = torch.mul(values[rule][first], values[rule][second], out=rooms[rule])
-            sizes = [self.sizes[spin] for spin, _ in rows]
-            start = self.starts[rows[0][0]]
-            table = getattr(self, f"sorted{rule}")[start : start + sum(sizes)]
-            parts = torch.mm(both, table.T, out=room[: len(density) * sum(sizes)].view(len(density), -1))
-            for (spin, place), part in zip(rows, parts.split(sizes, 1), strict=True):
+            both = torch.mul(values[rule, first], values[rule, second], out=rooms[rule])
+            projected = self.projection.project(both, rule, [spin for spin, _ in rows], room)
+            for (spin, place), part in zip(rows, projected, strict=True):
                 found[spin][place] = part
         return found
-
-    def on_points(self, density: Tensor, rule: int) -> list[Tensor]:
-        """Return the channels at the points of a rule, each (n, Q)."""
-        tables = getattr(self, f"table{rule}").split(self.sizes) * self.n_densities
-        return [a @ table for a, table in zip(self.channels(density), tables, strict=True)]
 
     def channels(self, density: Tensor, dim: int = 1) -> tuple[Tensor, ...]:
         """Return the part of each channel, (n, K)."""
@@ -138,7 +117,8 @@ class TripleSlopes(nn.Module):
         """Return the slopes of the features by the density with the central atom in it, (n, C, F)."""
         out = density.new_zeros(self.n_features, density.shape[0], density.shape[1])
         firsts = np.cumsum([0, *self.counts])
-        for chunk, slopes in zip(density.split(CHUNK), out.split(CHUNK, 1), strict=True):
+        size = self.projection.chunk
+        for chunk, slopes in zip(density.split(size), out.split(size, 1), strict=True):
             rows = self.rows(chunk)
             for channel, own in enumerate(self.channels(slopes, 2)):
                 e, spin = divmod(channel, len(self.sizes))
@@ -184,6 +164,19 @@ class TripleSlopes(nn.Module):
         return total.view(n, -1, 3, width)
 
 
+def jobs_of(rows: dict[tuple[int, tuple[int, int]], tuple[int, int]], projection: ByPoints | ByAngles) -> list[Job]:
+    """Return the products of all rows, (spin, pair): (2 (j1 + j2 + j), place), each with a rule exact for it."""
+    largest: dict[tuple[int, int], int] = {}
+    for (_, pair), (degree, _) in rows.items():
+        largest[pair] = max(degree, largest.get(pair, 0))
+    found = []
+    for (spin, pair), (degree, place) in rows.items():
+        needed = largest[pair] if projection.one_for_all else degree
+        found.append((pair, next(r for r, q in enumerate(projection.rules) if needed <= 2 * q), spin, place))
+    groups = groupby(sorted(found), lambda row: row[:2])
+    return [Job(pair, rule, [row[2:] for row in some]) for (pair, rule), some in groups]
+
+
 def slopes_of(products: TripleProducts, like: Tensor) -> TripleSlopes:
     """Return the plan of the slopes, which is kept, in the dtype of `like`."""
     if products not in known_slopes:
@@ -202,17 +195,20 @@ def slopes_by_places(so4: Any, graph: Graph) -> tuple[Tensor, Tensor]:
     plan, features = slopes_of(so4.products, density), density.new_empty(n, so4.n_features)
     slopes = fresh((n, width, 3, so4.n_features), density)
     numbers = so4.n_densities * sum(plan.counts) * 3 * width
-    size = max(1, min(PIECE, n, NUMBERS // max(1, numbers)))
+    most = max(1, numbers, len(plan.sizes) * plan.sizes[-1] * 3 * width)  # of rows, and of `room_for`
+    size = max(1, min(PIECE, n, NUMBERS // most))
     # room for all pieces: new memory costs more than the arithmetic
     steps, room = room_for(so4, size, width, density), fresh((size * numbers,), density)
-    for first in range(0, n, CHUNK):
-        chunk = slice(first, first + CHUNK)
+    several = plan.projection.chunk
+    for first in range(0, n, several):
+        last = min(first + several, n)
+        chunk = slice(first, last)
         rows = plan.rows(density[chunk])
         features[chunk] = plan.features(density[chunk], rows)
-        edges = slice(first * width, (first + CHUNK) * width)
+        edges = slice(first * width, last * width)
         every = factors(so4, around.r[edges], units[:, edges], here[edges], there[edges])
-        for start in range(0, min(CHUNK, n - first), size):
-            stop = min(start + size, CHUNK, n - first)
+        for start in range(0, last - first, size):
+            stop = min(start + size, last - first)
             own, kinds = steps[: stop - start], there[edges].view(-1, width)[start:stop]
             polynomial_slopes(every.part(start * width, stop * width), own)
             mine = [row[:, start:stop] for row in rows]

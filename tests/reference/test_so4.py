@@ -10,7 +10,8 @@ from scipy.linalg import expm
 from sympy import Rational
 from sympy.physics.wigner import clebsch_gordan
 
-from mdzoo.basis.hypersphere import rotation_rule
+from mdzoo.basis.euler_transform import EulerTransform, change_of_basis
+from mdzoo.basis.hypersphere import Harmonics, euler_rule, rotation_rule
 from mdzoo.descriptors import SO4
 from mdzoo.descriptors.slopes import star
 from mdzoo.graph import edge_vectors, select_edges
@@ -162,6 +163,7 @@ def test_first_order_has_the_energies_and_slopes_of_forward(regressor):
     [
         (1, {"twojmax": 5}),
         (1, {"twojmax": 0}),
+        (1, {"twojmax": 9}),  # angle by angle
         (2, {"twojmax": 3, "radii": [1, 0.9], "rmin0": 0.8}),
         (2, {"twojmax": 2, "chem": True}),
         (2, {"twojmax": 3, "chem": True, "wselfall": True}),
@@ -180,6 +182,21 @@ def test_slopes_for_linear_fits_are_those_of_forward_mode(n_species, options):
     jacobian = torch.func.jacfwd(lambda v: so4.density(alone._replace(vectors=v)))(alone.vectors)
     expected = jacobian.diagonal(dim1=0, dim2=2).permute(2, 1, 0)
     torch.testing.assert_close(so4.edge_slopes(some), expected, rtol=0.0, atol=1e-12 * float(expected.abs().max()))
+
+
+@pytest.mark.parametrize(("spin", "degree"), [(6, 4), (9, 5)])
+def test_sums_angle_by_angle_are_those_over_all_points(spin, degree):
+    points, weights = euler_rule(spin)
+    parts = Harmonics(degree).at(points).split([(low + 1) ** 2 for low in range(degree + 1)])
+    change, transform, grid = change_of_basis(degree), EulerTransform(spin, degree), (-1, spin + 1, spin + 1, 3)
+    a = torch.randn((degree + 1) ** 2, 3, dtype=torch.float64)
+    expected = (parts[degree].T @ a).view(grid).permute(1, 2, 0, 3).reshape(spin + 1, -1)
+    torch.testing.assert_close(transform.values(change[degree].T @ a), expected, rtol=0.0, atol=1e-11)
+    values = torch.randn(len(points), 3, dtype=torch.float64)
+    found = transform.project(values.view(grid).permute(1, 2, 0, 3).reshape(spin + 1, -1))
+    for low in range(degree % 2, degree + 1, 2):
+        expected = parts[low] @ (torch.as_tensor(weights).unsqueeze(1) * values)
+        torch.testing.assert_close(change[low] @ found[transform.rows_of(low)], expected, rtol=0.0, atol=1e-12)
 
 
 @pytest.mark.parametrize(("twojmax", "count"), [(0, 1), (2, 5), (4, 14), (6, 30), (8, 55)])
