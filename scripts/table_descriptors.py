@@ -80,7 +80,7 @@ ROWS: dict[str, dict[int, Overrides]] = {
         150: ["descriptor.K=[8,5,3]", "descriptor.L=[0,3,2]", "descriptor.stretch=0.0"],
         500: ["descriptor.K=[8,6,4,2]", "descriptor.L=[0,5,3,2]", "descriptor.body_order=5", "descriptor.stretch=0.0"],
     },
-    "so4": {50: ["descriptor.twojmax=8"], 150: ["descriptor.twojmax=12"]},
+    "so4": {50: ["descriptor.twojmax=8"], 150: ["descriptor.twojmax=12"], 500: ["descriptor.twojmax=20"]},
     "mtp": {50: ["descriptor.level=14"], 150: ["descriptor.level=18"], 500: ["descriptor.level=20"]},
     "acsf": {
         50: partial(symmetry_functions, 14, [1, 4, 16], 3, 3, [1]),
@@ -110,8 +110,8 @@ ROWS_OF_TWO: dict[str, dict[int, Overrides]] = {
         150: ["descriptor.K=[6,3,1]", "descriptor.L=[0,3,2]", "descriptor.stretch=0.0"],
         500: ["descriptor.K=[8,4,2]", "descriptor.L=[0,4,3]", "descriptor.stretch=0.0"],
     },
-    "so4": ROWS["so4"],
-    "mtp": {50: ["descriptor.level=14"], 150: ["descriptor.level=18"]},
+    "so4": {**ROWS["so4"], 500: ["descriptor.twojmax=8", "descriptor.chem=true"]},
+    "mtp": ROWS["mtp"],
     "acsf": {
         50: partial(symmetry_functions, 7, [1, 4], 1, 2, [1]),
         150: partial(symmetry_functions, 12, [1, 4, 16], 3, 4, [1]),
