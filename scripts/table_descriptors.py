@@ -113,7 +113,7 @@ ROWS_OF_TWO: dict[str, dict[int, Overrides]] = {
     "so4": {**ROWS["so4"], 500: ["descriptor.twojmax=8", "descriptor.chem=true"]},
     "mtp": ROWS["mtp"],
     "acsf": {
-        50: partial(symmetry_functions, 7, [1, 4], 1, 2, [1]),
+        50: partial(symmetry_functions, 7, [1, 4], 3, 0, []),
         150: partial(symmetry_functions, 12, [1, 4, 16], 3, 4, [1]),
         500: partial(symmetry_functions, 25, [1, 2, 4, 8, 16], 5, 5, [1, 2]),
     },
