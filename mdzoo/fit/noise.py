@@ -31,7 +31,8 @@ def learn_weights(factors: Factors, targets: Sequence[str], shape: Tensor | Shap
     weights = {}
     for target in targets:
         own = {g: 1.0 / noise[key] for key in blocks if key[0] == target for g in key[1]}
-        weights[target] = math.exp(sum(math.log(w) for w in own.values()) / len(own))
+        one = next(iter(own.values()))  # equal ones stay equal to the last digit
+        weights[target] = one * math.exp(sum(math.log(w / one) for w in own.values()) / len(own))
         factors.emphasis |= {(target, g): w / weights[target] for g, w in own.items()}
     unit = weights["forces"] if "forces" in weights else next(iter(weights.values()))
     return {target: weight / unit for target, weight in weights.items()}
