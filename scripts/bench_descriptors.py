@@ -44,6 +44,7 @@ MODELS: dict[str, tuple[int, dict[str, Any]]] = {
     "SO3 5, slides": (5, {"name": "SO3", "K": [4, 4, 2], "L": [3, 3, 2], "body_order": 5, "radial": "chebyshev"}),
     "SO3 3, as SOAP": (3, {"name": "SO3", "K": 8, "L": 6, "body_order": 3, "radial": "chebyshev"}),
     "SOAP 3": (3, {"name": "Soap", "n_max": 8, "l_max": 6, "r_cut": 5.0, "cutoff": None}),
+    "SOAP 3, as ACE": (3, {"name": "Soap", "n_max": 8, "l_max": 6, "r_cut": 5.0, "cutoff": 5.0, "width": 0.5}),
     "SOAP 3, QUIP": (3, {"name": "SoapQuip", "n_max": 8, "l_max": 6}),
     "ACE 3": (3, {"name": "ACE", "K": 4, "L": 3, "body_order": 3}),
     "ACE 4": (4, {"name": "ACE", "K": 4, "L": 3, "body_order": 4}),
