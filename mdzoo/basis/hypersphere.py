@@ -176,3 +176,15 @@ class Harmonics(nn.Module):
             axial, turning = (torch.as_tensor(rows) for rows in rows_at(some, self.degree))
             found.append(self((turning.unsqueeze(1) * axial.unsqueeze(0)).permute(2, 0, 1)))
         return torch.cat(found).T
+
+
+def polynomials_on(spin: int, degree: int) -> Tensor:
+    """Return Phi_Jlm / (J + 1), J = 0..`degree`, at the points of a rule, times the cube roots of its weights, (K, Q).
+
+    A product of three, summed over the points, is an average over all rotations.
+    """
+    points, weights = rotation_rule(spin)
+    table = Harmonics(degree).at(points).contiguous()
+    norms = np.repeat(np.arange(degree + 1) + 1.0, (np.arange(degree + 1) + 1) ** 2)
+    table *= torch.as_tensor(np.cbrt(weights) / norms[:, None])
+    return table

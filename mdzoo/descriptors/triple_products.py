@@ -2,11 +2,10 @@
 
 from itertools import product
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mdzoo.basis.hypersphere import Harmonics, rotation_rule
+from mdzoo.basis.hypersphere import polynomials_on
 from mdzoo.ops import blocks
 
 CHUNK = 32
@@ -44,14 +43,11 @@ class TripleProducts(nn.Module):
 
     def __init__(self, n_densities: int, twojmax: int, normalised: bool) -> None:
         super().__init__()
-        points, weights = rotation_rule(3 * twojmax // 2)
         self.sizes = [(twoj + 1) ** 2 for twoj in range(twojmax + 1)]
-        norms = np.repeat(np.arange(twojmax + 1) + 1.0, self.sizes)
-        table = Harmonics(twojmax).at(points).contiguous()
-        table *= torch.as_tensor(np.cbrt(weights) / norms[:, None])  # a product of three carries the weight
+        table = polynomials_on(3 * twojmax // 2, twojmax)
         self.register_buffer("table", table, persistent=False)
         self.chunk, self.piece = CHUNK, PIECE
-        self.n_densities, self.n_points = n_densities, len(weights)
+        self.n_densities, self.n_points = n_densities, table.shape[1]
         self.features = list(product(product(range(n_densities), repeat=3), triples(twojmax)))
         self.n_features = len(self.features)
         scale = [1.0 if normalised else js[2] + 1.0 for _, js in self.features]

@@ -2,12 +2,11 @@
 
 from collections.abc import Sequence
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from mdzoo.basis.euler_transform import EulerTransform, change_of_basis
-from mdzoo.basis.hypersphere import Harmonics, rotation_rule
+from mdzoo.basis.hypersphere import polynomials_on
 from mdzoo.basis.rotation_orbits import ORBITS
 
 CHUNK = 128
@@ -26,11 +25,9 @@ class ByPoints(nn.Module):
         super().__init__()
         self.sizes, self.chunk = [(j + 1) ** 2 for j in range(twojmax + 1)], CHUNK
         self.rules, self.one_for_all = sorted({9 * twojmax // 8, 3 * twojmax // 2}), False
-        norms = np.repeat(np.arange(twojmax + 1) + 1.0, self.sizes)
         by_parity = [j for odd in (0, 1) for j in range(odd, twojmax + 1, 2)]
         for rule, spin in enumerate(self.rules):
-            points, weights = rotation_rule(spin)
-            table = torch.as_tensor(Harmonics(twojmax).at(points).numpy() * np.cbrt(weights) / norms[:, None])
+            table = polynomials_on(spin, twojmax)
             self.register_buffer(f"table{rule}", table, persistent=False)
             parts = table.split(self.sizes)
             self.register_buffer(f"sorted{rule}", torch.cat([parts[j] for j in by_parity]), persistent=False)
